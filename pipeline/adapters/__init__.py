@@ -1,0 +1,1 @@
+"""The ports on real servers (MongoDB, MinIO, NATS) and in memory for unit tests."""

@@ -1,0 +1,206 @@
+"""The document stores on MongoDB: single-document compare-and-set, nothing that a look-alike would lack."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from bson.codec_options import CodecOptions
+from pymongo import ASCENDING, DESCENDING, AsyncMongoClient, IndexModel
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import DuplicateKeyError
+
+from pipeline.events import Message
+from pipeline.job import LEASED, TERMINAL, Job, Status
+from pipeline.ports import Documents, SourceRecord, Token
+from pipeline.topology import DATABASE
+
+Document = dict[str, Any]
+Database = AsyncDatabase[Document]
+
+UNFINISHED: Final = [status.value for status in Status if status not in TERMINAL]
+#: What bootstrap creates, by collection.
+INDEXES: Final[Mapping[str, Sequence[IndexModel]]] = {
+    "jobs": (
+        IndexModel([("owner", ASCENDING), ("_id", DESCENDING)], name="owner_newest"),
+        IndexModel([("owner", ASCENDING), ("status", ASCENDING), ("_id", DESCENDING)], name="owner_status_newest"),
+        IndexModel([("owner", ASCENDING), ("source.key", ASCENDING), ("_id", DESCENDING)], name="owner_key_newest"),
+        IndexModel([("outbox.id", ASCENDING)], name="outbox_id", sparse=True),
+    ),
+    "deliveries": (
+        IndexModel([("event_id", ASCENDING), ("endpoint", ASCENDING)], name="event_endpoint", unique=True),
+        IndexModel([("status", ASCENDING), ("next_attempt_at", ASCENDING)], name="due"),
+    ),
+}
+
+
+def connect(url: str, *, timeout_seconds: float = 5.0) -> AsyncMongoClient[Document]:
+    """A client that gives up after *timeout_seconds* instead of hanging, and knows time zones."""
+    milliseconds = int(timeout_seconds * 1000)
+    return AsyncMongoClient(
+        url, tz_aware=True, serverSelectionTimeoutMS=milliseconds, socketTimeoutMS=4 * milliseconds, w="majority"
+    )
+
+
+def database(client: AsyncMongoClient[Document], url: str) -> Database:
+    """The database that the URL's path names, else the usual one."""
+    name = urlsplit(url).path.strip("/") or DATABASE
+    return client.get_database(name, codec_options=CodecOptions(tz_aware=True))
+
+
+def documents(db: Database) -> Documents:
+    """Every store of one database."""
+
+    async def ping() -> None:
+        await db.command("ping")
+
+    return Documents(MongoJobs(db), MongoSources(db), MongoQuality(db), MongoAccounts(db), MongoWorkers(db), ping)
+
+
+def _stored(job: Job) -> Document:
+    document = job.model_dump(exclude={"id"})
+    document["status"] = job.status.value
+    return document
+
+
+def _job(document: Document) -> Job:
+    return Job.model_validate({"id": document.pop("_id"), **document})
+
+
+def _entries(outbox: Sequence[Message]) -> list[Document]:
+    return [message.model_dump() for message in outbox]
+
+
+class MongoJobs:
+    """`JobStore` on the collection `jobs`; the outbox is a list on the job that no job model sees."""
+
+    def __init__(self, db: Database) -> None:
+        self._jobs = db["jobs"]
+
+    async def insert(self, job: Job, outbox: Sequence[Message] = ()) -> bool:
+        """See `JobStore.insert`."""
+        try:
+            await self._jobs.insert_one({"_id": job.id, **_stored(job), "outbox": _entries(outbox)})
+        except DuplicateKeyError:
+            return False
+        return True
+
+    async def get(self, job_id: str) -> Job | None:
+        """See `JobStore.get`."""
+        found = await self._jobs.find_one({"_id": job_id}, {"outbox": 0})
+        return None if found is None else _job(found)
+
+    async def save(self, job: Job, outbox: Sequence[Message] = ()) -> bool:
+        """See `JobStore.save`."""
+        change: Document = {"$set": _stored(job)}
+        if outbox:
+            change["$push"] = {"outbox": {"$each": _entries(outbox)}}
+        result = await self._jobs.update_one({"_id": job.id, "rev": job.rev - 1}, change)
+        return result.matched_count == 1
+
+    async def renew(self, job: Job, until: datetime) -> bool:
+        """See `JobStore.renew`."""
+        mine = {"_id": job.id, "run": job.run, "attempt": job.attempt, "status": {"$in": [s.value for s in LEASED]}}
+        result = await self._jobs.update_one(mine, {"$set": {"lease_until": until}})
+        return result.matched_count == 1
+
+    async def page(
+        self, owner: str, *, limit: int, before: str | None = None, status: Status | None = None, key: str | None = None
+    ) -> list[Job]:
+        """See `JobStore.page`."""
+        query: Document = {"owner": owner}
+        if before is not None:
+            query["_id"] = {"$lt": before}
+        if status is not None:
+            query["status"] = status.value
+        if key is not None:
+            query["source.key"] = key
+        found = self._jobs.find(query, {"outbox": 0}).sort("_id", DESCENDING).limit(limit)
+        return [_job(document) async for document in found]
+
+    async def unfinished(self, owner: str, *, limit: int) -> int:
+        """See `JobStore.unfinished`."""
+        return await self._jobs.count_documents({"owner": owner, "status": {"$in": UNFINISHED}}, limit=limit)
+
+    async def unrelayed(self, before: datetime, *, limit: int) -> list[Message]:
+        """See `JobStore.unrelayed`."""
+        query = {"outbox.id": {"$gt": ""}, "updated_at": {"$lt": before}}
+        found = self._jobs.find(query, {"outbox": 1}).limit(limit)
+        return [Message.model_validate(entry) async for document in found for entry in document["outbox"]]
+
+    async def relayed(self, message_ids: Sequence[str]) -> None:
+        """See `JobStore.relayed`."""
+        ids = {"$in": list(message_ids)}
+        await self._jobs.update_many({"outbox.id": ids}, {"$pull": {"outbox": {"id": ids}}})
+
+
+class MongoSources:
+    """`SourceStore` on the collection `sources`."""
+
+    def __init__(self, db: Database) -> None:
+        self._sources = db["sources"]
+
+    async def get(self, key: str) -> SourceRecord | None:
+        """See `SourceStore.get`."""
+        found = await self._sources.find_one({"_id": key})
+        return None if found is None else SourceRecord(key=found.pop("_id"), **found)
+
+    async def advance(self, record: SourceRecord) -> bool:
+        """See `SourceStore.advance`."""
+        fields = asdict(record)
+        older = {"_id": fields.pop("key"), "sequencer": {"$lt": record.sequencer}}
+        try:
+            await self._sources.update_one(older, {"$set": fields}, upsert=True)
+        except DuplicateKeyError:  # the key is there with the same or a later sequencer, so the upsert collides
+            return False
+        return True
+
+
+class MongoQuality:
+    """`QualityStore` on the collection `quality`."""
+
+    def __init__(self, db: Database) -> None:
+        self._quality = db["quality"]
+
+    async def put(self, job_id: str, run: int, document: Mapping[str, Any]) -> None:
+        """See `QualityStore.put`."""
+        await self._quality.replace_one({"_id": f"{job_id}:{run}"}, dict(document), upsert=True)
+
+    async def get(self, job_id: str, run: int) -> dict[str, Any] | None:
+        """See `QualityStore.get`."""
+        return await self._quality.find_one({"_id": f"{job_id}:{run}"}, {"_id": 0})
+
+
+class MongoAccounts:
+    """`AccountStore` on the collections `tokens` and `users`."""
+
+    def __init__(self, db: Database) -> None:
+        self._tokens = db["tokens"]
+        self._users = db["users"]
+
+    async def token(self, token_hash: str) -> Token | None:
+        """See `AccountStore.token`."""
+        found = await self._tokens.find_one({"_id": token_hash})
+        return None if found is None else Token(owner=found["owner"], role=found["role"])
+
+    async def webhook_secret(self, owner: str) -> str | None:
+        """See `AccountStore.webhook_secret`."""
+        found = await self._users.find_one({"_id": owner})
+        return None if found is None else str(found["webhook_secret"])
+
+
+class MongoWorkers:
+    """`WorkerStore` on the collection `workers`."""
+
+    def __init__(self, db: Database) -> None:
+        self._workers = db["workers"]
+
+    async def report(self, name: str, document: Mapping[str, Any]) -> None:
+        """See `WorkerStore.report`."""
+        await self._workers.replace_one({"_id": name}, {"name": name, **document}, upsert=True)
+
+    async def list(self, seen_since: datetime) -> list[dict[str, Any]]:
+        """See `WorkerStore.list`."""
+        found = self._workers.find({"seen_at": {"$gt": seen_since}}, {"_id": 0}).sort("name", ASCENDING).limit(1000)
+        return [document async for document in found]

@@ -1,0 +1,108 @@
+"""The one consumer loop: fetch, handle, settle. It decides nothing about jobs or images."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Final
+
+import structlog
+
+from pipeline.errors import RetryLaterError, UnparseableError
+from pipeline.events import Message
+from pipeline.identity import fingerprint
+from pipeline.job import Record
+from pipeline.ports import Bus, Delivery, Pull
+from pipeline.topology import dead_subject
+
+Handler = Callable[[Delivery], Awaitable[None]]
+#: Waits before the next delivery after an unexpected error; the last one repeats for ever.
+RETRY_DELAYS_SECONDS: Final = (1.0, 5.0, 15.0, 30.0, 60.0)
+HEARTBEAT_SECONDS: Final = 15.0
+IDLE_SECONDS: Final = 1.0
+
+log = structlog.get_logger()
+
+
+class DeadLetter(Record):
+    """What DEAD keeps of a message: enough to read it, mend it and send it again."""
+
+    id: str
+    subject: str
+    error: str
+    body: str
+
+
+async def consume(pulls: Sequence[Pull], settle: Handler, *, stop: asyncio.Event, grace_seconds: float) -> None:
+    """Settle deliveries, one lane per pull, until *stop*; then let lanes finish for *grace_seconds*.
+
+    A lane that raises ends the process, loudly: the supervisor starts it afresh.
+    """
+
+    async def lane(pull: Pull) -> None:
+        while not stop.is_set():
+            delivery = await pull.next(IDLE_SECONDS)
+            if delivery is not None:
+                await settle(delivery)
+
+    async with asyncio.TaskGroup() as group:
+        lanes = [group.create_task(lane(pull)) for pull in pulls]
+        stopping = group.create_task(stop.wait())
+        await asyncio.wait([*lanes, stopping], return_when=asyncio.FIRST_COMPLETED)
+        if stop.is_set():
+            _, late = await asyncio.wait(lanes, timeout=grace_seconds)
+            for task in late:
+                task.cancel()  # left unsettled: ack_wait lapses and another worker takes over
+
+
+def settling(
+    handle: Handler,
+    bus: Bus,
+    *,
+    delays_seconds: Sequence[float] = RETRY_DELAYS_SECONDS,
+    heartbeat_seconds: float = HEARTBEAT_SECONDS,
+) -> Handler:
+    """Turn what *handle* returns or raises into exactly one settlement.
+
+    Return: ack. `RetryLaterError`: nak with its delay. `UnparseableError`: a copy to DEAD, then term.
+    Any other exception: nak by schedule, without end, for it is us and not the message. Cancellation: nothing.
+    """
+
+    async def settle(delivery: Delivery) -> None:
+        try:
+            async with _heartbeat(delivery, heartbeat_seconds):
+                await handle(delivery)
+        except UnparseableError as error:
+            await bus.publish(_dead_letter(delivery, str(error)))
+            await delivery.term()
+            log.warning("message.buried", subject=delivery.subject, error=str(error))
+        except RetryLaterError as error:
+            await delivery.nak(error.delay_seconds)
+        except Exception:  # the one place that may catch everything
+            delay = delays_seconds[min(delivery.deliveries, len(delays_seconds)) - 1]
+            log.exception("message.deferred", subject=delivery.subject, delay_seconds=delay)
+            await delivery.nak(delay)
+        else:
+            await delivery.ack()
+
+    return settle
+
+
+def _dead_letter(delivery: Delivery, error: str) -> Message:
+    body = delivery.body.decode(errors="replace")
+    id_ = fingerprint(f"{delivery.subject}\n{body}")
+    letter = DeadLetter(id=id_, subject=delivery.subject, error=error, body=body)
+    return Message(id=id_, subject=dead_subject(delivery.stream), body=letter.model_dump_json())
+
+
+@asynccontextmanager
+async def _heartbeat(delivery: Delivery, every_seconds: float) -> AsyncIterator[None]:
+    async def beat() -> None:
+        while True:
+            await asyncio.sleep(every_seconds)
+            await delivery.extend()
+
+    task = asyncio.create_task(beat())
+    try:
+        yield
+    finally:
+        task.cancel()

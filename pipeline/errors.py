@@ -1,0 +1,87 @@
+"""The one error family: a stable code, a sentence for the user, a hint, and whether another try can help."""
+
+from http import HTTPStatus
+from typing import Final
+
+#: Every stable error code and the HTTP status that answers it. The docs page and the tests read this table.
+CODES: Final[dict[str, HTTPStatus]] = {
+    "body_too_large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    "decode_timeout": HTTPStatus.UNPROCESSABLE_ENTITY,
+    "engine_failed": HTTPStatus.INTERNAL_SERVER_ERROR,
+    "format_limit_exceeded": HTTPStatus.UNPROCESSABLE_ENTITY,
+    "format_unsupported": HTTPStatus.UNPROCESSABLE_ENTITY,
+    "gpu_out_of_memory": HTTPStatus.SERVICE_UNAVAILABLE,
+    "image_corrupt": HTTPStatus.UNPROCESSABLE_ENTITY,
+    "image_empty": HTTPStatus.UNPROCESSABLE_ENTITY,
+    "image_too_large": HTTPStatus.UNPROCESSABLE_ENTITY,
+    "image_truncated": HTTPStatus.UNPROCESSABLE_ENTITY,
+    "internal_error": HTTPStatus.INTERNAL_SERVER_ERROR,
+    "job_not_cancelable": HTTPStatus.CONFLICT,
+    "job_not_finished": HTTPStatus.CONFLICT,
+    "job_not_found": HTTPStatus.NOT_FOUND,
+    "method_not_allowed": HTTPStatus.METHOD_NOT_ALLOWED,
+    "metrics_not_ready": HTTPStatus.CONFLICT,
+    "model_damaged": HTTPStatus.INTERNAL_SERVER_ERROR,
+    "model_unavailable": HTTPStatus.SERVICE_UNAVAILABLE,
+    "model_unknown": HTTPStatus.UNPROCESSABLE_ENTITY,
+    "not_found": HTTPStatus.NOT_FOUND,
+    "object_changed": HTTPStatus.CONFLICT,
+    "object_missing": HTTPStatus.NOT_FOUND,
+    "options_invalid": HTTPStatus.UNPROCESSABLE_ENTITY,
+    "output_conflict": HTTPStatus.CONFLICT,
+    "output_expired": HTTPStatus.GONE,
+    "request_invalid": HTTPStatus.UNPROCESSABLE_ENTITY,
+    "request_malformed": HTTPStatus.BAD_REQUEST,
+    "source_superseded": HTTPStatus.CONFLICT,
+    "storage_unavailable": HTTPStatus.SERVICE_UNAVAILABLE,
+    "token_invalid": HTTPStatus.UNAUTHORIZED,
+    "token_forbidden": HTTPStatus.FORBIDDEN,
+    "type_unsupported": HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    "webhook_url_refused": HTTPStatus.UNPROCESSABLE_ENTITY,
+    "worker_crashed": HTTPStatus.INTERNAL_SERVER_ERROR,
+}
+
+
+class PipelineError(Exception):
+    """Something went wrong that a user can be told about.
+
+    Args:
+        detail: One sentence for the user: what happened.
+        code: A key of `CODES`, stable for ever.
+        hint: One sentence for the user: what to do now.
+        retryable: The same request can succeed later without a change.
+    """
+
+    def __init__(self, detail: str, *, code: str, hint: str, retryable: bool = False) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.code = code
+        self.hint = hint
+        self.retryable = retryable
+
+    @property
+    def http_status(self) -> HTTPStatus:
+        """The status that answers this error over HTTP."""
+        return CODES.get(self.code, HTTPStatus.INTERNAL_SERVER_ERROR)
+
+
+class UnparseableError(Exception):
+    """A message that no version of us wrote: it goes to the DEAD stream, with this text."""
+
+
+class RetryLaterError(Exception):
+    """Not now: hand the message back for *delay_seconds*. Not a failure and not counted as one."""
+
+    def __init__(self, delay_seconds: float) -> None:
+        super().__init__(f"retry in {delay_seconds:.1f} s")
+        self.delay_seconds = delay_seconds
+
+
+def storage_unavailable(what: str) -> PipelineError:
+    """A server of ours did not answer: always worth another try."""
+    return PipelineError(
+        f"The storage did not answer: {what}",
+        code="storage_unavailable",
+        hint="Nothing was lost; the work is tried again when the storage is back.",
+        retryable=True,
+    )

@@ -1,0 +1,215 @@
+"""One job: its fields and the pure transitions between its states. No clock, no database."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from pipeline.errors import PipelineError
+
+MAX_FAULTS: Final = 3
+
+
+class Status(StrEnum):
+    """Where a job stands. The last four are terminal for its run."""
+
+    AWAITING_UPLOAD = "awaiting_upload"
+    QUEUED = "queued"
+    PROCESSING = "processing"
+    PUBLISHING = "publishing"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELED = "canceled"
+    EXPIRED = "expired"
+
+
+TERMINAL: Final = frozenset({Status.SUCCEEDED, Status.FAILED, Status.CANCELED, Status.EXPIRED})
+LEASED: Final = frozenset({Status.PROCESSING, Status.PUBLISHING})
+
+#: The state table. A status keeps itself where a lapsed lease is claimed again, or a newer upload takes over.
+TRANSITIONS: Final[Mapping[Status, frozenset[Status]]] = MappingProxyType(
+    {
+        Status.AWAITING_UPLOAD: frozenset({Status.QUEUED, Status.FAILED, Status.CANCELED, Status.EXPIRED}),
+        Status.QUEUED: frozenset({Status.QUEUED, Status.PROCESSING, Status.FAILED, Status.CANCELED, Status.EXPIRED}),
+        Status.PROCESSING: frozenset(
+            {Status.PROCESSING, Status.PUBLISHING, Status.QUEUED, Status.FAILED, Status.CANCELED, Status.EXPIRED}
+        ),
+        Status.PUBLISHING: frozenset({Status.PUBLISHING, Status.SUCCEEDED, Status.FAILED, Status.QUEUED}),
+        **{status: frozenset({Status.QUEUED, Status.FAILED}) for status in TERMINAL},
+    }
+)
+
+
+class TransitionError(Exception):
+    """The state table has no such step: a bug of ours, or a request that came too late."""
+
+
+class Record(BaseModel):
+    """A frozen value that is stored as it stands."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Source(Record):
+    """One version of one key in the uploads bucket. Sizes in bytes and pixels; None until known."""
+
+    bucket: str
+    key: str
+    etag: str | None = None
+    sequencer: str | None = None
+    bytes: int | None = None
+    width: int | None = None
+    height: int | None = None
+    format: str | None = None
+
+
+class Output(Record):
+    """One object that the job wrote."""
+
+    role: str = "main"
+    bucket: str
+    key: str
+    etag: str
+    sha256: str
+    bytes: int
+    width: int
+    height: int
+    format: str
+
+
+class JobOptions(Record):
+    """What was asked for, what holds, and where each value came from."""
+
+    requested: dict[str, Any] = {}
+    effective: dict[str, Any] = {}
+    origin: dict[str, str] = {}
+
+
+class Failure(Record):
+    """Why a job failed, in the words of `PipelineError`."""
+
+    code: str
+    detail: str
+    hint: str
+    retryable: bool = False
+
+    @classmethod
+    def of(cls, error: PipelineError) -> "Failure":
+        """Keep what the user may read of *error*."""
+        return cls(code=error.code, detail=error.detail, hint=error.hint, retryable=error.retryable)
+
+
+class Verdict(Record):
+    """The fidelity gate's answer."""
+
+    verdict: Literal["pass", "fail"]
+
+
+class Job(Record):
+    """One request. `rev` grows by one with every stored change and fences all writers."""
+
+    id: str
+    owner: str
+    operation: Literal["upscale"] = "upscale"
+    status: Status
+    status_reason: str | None = None
+    run: int = 1
+    attempt: int = 0
+    #: Attempts of this run that ended in a dead worker or an unexpected error; outages of ours are not counted.
+    faults: int = 0
+    rev: int = 1
+    lane: Literal["interactive", "bulk"] = "interactive"
+    created_at: datetime
+    updated_at: datetime
+    queued_at: datetime | None = None
+    started_at: datetime | None = None
+    completed_at: datetime | None = None
+    expires_at: datetime | None = None
+    lease_until: datetime | None = None
+    source: Source
+    options: JobOptions = JobOptions()
+    outputs: tuple[Output, ...] = ()
+    quality: Verdict | None = None
+    error: Failure | None = None
+    batch_id: str | None = None
+    metadata: dict[str, str] = {}
+    webhook: str | None = None
+
+    @property
+    def terminal(self) -> bool:
+        """No worker will touch this run again."""
+        return self.status in TERMINAL
+
+    def leased(self, now: datetime) -> bool:
+        """A worker holds this job at *now*."""
+        return self.status in LEASED and self.lease_until is not None and self.lease_until > now
+
+
+def _step(job: Job, to: Status, now: datetime, **changes: object) -> Job:
+    if to not in TRANSITIONS[job.status]:
+        raise TransitionError(f"{job.id}: {job.status} -> {to}")
+    return job.model_copy(
+        update={"status": to, "rev": job.rev + 1, "updated_at": now, "status_reason": None, **changes}
+    )
+
+
+def _fresh_run(job: Job) -> dict[str, object]:
+    """What a new run forgets of the last one; the first upload of an announced job starts run 1."""
+    run = job.run if job.status is Status.AWAITING_UPLOAD else job.run + 1
+    cleared = {"outputs": (), "quality": None, "error": None, "started_at": None, "completed_at": None}
+    return {"run": run, "attempt": 0, "faults": 0, "lease_until": None, **cleared}
+
+
+def enqueue(
+    job: Job, now: datetime, *, source: Source, options: JobOptions, lane: Literal["interactive", "bulk"]
+) -> Job:
+    """Give the job a source to work on: its first upload, or a new run for a later one."""
+    return _step(job, Status.QUEUED, now, queued_at=now, source=source, options=options, lane=lane, **_fresh_run(job))
+
+
+def reject(job: Job, now: datetime, *, source: Source, options: JobOptions, error: PipelineError) -> Job:
+    """Fail a run before it is queued, because the upload or its options are bad."""
+    changes = _fresh_run(job) | {"source": source, "options": options, "error": Failure.of(error), "completed_at": now}
+    return _step(job, Status.FAILED, now, **changes)
+
+
+def claim(job: Job, now: datetime, *, lease_seconds: float) -> Job:
+    """Take a queued job, or one whose worker let its lease lapse (which counts as a fault).
+
+    A job that had passed its commit point stays `publishing`, so that it cannot be canceled any more.
+    The caller checks `leased` first; a job with `MAX_FAULTS` faults must be failed instead.
+    """
+    lapsed = job.status in LEASED
+    to = Status.PUBLISHING if job.status is Status.PUBLISHING else Status.PROCESSING
+    lease = now + timedelta(seconds=lease_seconds)
+    return _step(job, to, now, attempt=job.attempt + 1, faults=job.faults + lapsed, started_at=now, lease_until=lease)
+
+
+def release(job: Job, now: datetime, *, reason: str, fault: bool) -> Job:
+    """Give a claimed job back to the queue for another try."""
+    return _step(job, Status.QUEUED, now, status_reason=reason, lease_until=None, faults=job.faults + fault)
+
+
+def publish(job: Job, now: datetime) -> Job:
+    """Pass the commit point: from here the job can no longer be canceled."""
+    return _step(job, Status.PUBLISHING, now)
+
+
+def succeed(job: Job, now: datetime, *, outputs: tuple[Output, ...], quality: Verdict) -> Job:
+    """Finish the run with its outputs."""
+    return _step(
+        job, Status.SUCCEEDED, now, outputs=outputs, quality=quality, error=None, completed_at=now, lease_until=None
+    )
+
+
+def fail(job: Job, now: datetime, error: PipelineError) -> Job:
+    """Finish the run with a reason that the user can act on."""
+    return _step(job, Status.FAILED, now, error=Failure.of(error), completed_at=now, lease_until=None)
+
+
+def cancel(job: Job, now: datetime, *, reason: str) -> Job:
+    """Stop the run; raises `TransitionError` once it has passed its commit point or ended."""
+    return _step(job, Status.CANCELED, now, status_reason=reason, completed_at=now, lease_until=None)

@@ -1,0 +1,136 @@
+"""What a user may ask for, in JSON, in object metadata or in the key, and how the layers add up. Pure."""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, Literal
+
+from pydantic import Field, ValidationError
+
+from pipeline.errors import PipelineError
+from pipeline.job import JobOptions, Record
+
+Format = Literal["png", "jpeg", "webp"]
+FORMAT_NAMES: Final[Mapping[str, Format]] = {"png": "png", "jpg": "jpeg", "jpeg": "jpeg", "webp": "webp"}
+EXTENSIONS: Final[Mapping[Format, str]] = {"png": "png", "jpeg": "jpg", "webp": "webp"}
+CONTENT_TYPES: Final[Mapping[Format, str]] = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
+METADATA_PREFIX: Final = "up-"
+_IGNORED_SEGMENTS: Final = frozenset({"@eaDir"})  # NAS indexers make these folders
+
+
+class Options(Record):
+    """Wishes; None leaves the choice to the next layer."""
+
+    scale: float | None = Field(None, ge=1, le=16)
+    model: str | None = Field(None, pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")
+    format: Format | None = None
+    quality: int | None = Field(None, ge=1, le=100)
+    lossless: bool | None = None
+
+
+class Effective(Record):
+    """What a processor does. `quality` is the encoder's own scale, 1 to 100."""
+
+    scale: float
+    model: str
+    format: Format
+    quality: int
+    lossless: bool
+
+
+DEFAULTS: Final = Options(scale=4, model="realesrgan-x4plus", quality=92, lossless=False)
+
+
+def invalid(detail: str, hint: str = "See the options page for what is understood.") -> PipelineError:
+    """The options cannot be understood."""
+    return PipelineError(detail, code="options_invalid", hint=hint)
+
+
+def parse(values: Mapping[str, Any]) -> Options:
+    """Options from a mapping of names; raises `PipelineError` `options_invalid` that names the field."""
+    try:
+        return Options.model_validate(values)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        name = ".".join(str(part) for part in first["loc"]) or "options"
+        raise invalid(f"Option {name}: {first['msg']}") from error
+
+
+def from_metadata(metadata: Mapping[str, str]) -> Options:
+    """Options from object metadata: `up-scale`, `up-model`…; what other tools put there is ignored.
+
+    `up-job` and the other stamps are ours and no options.
+    """
+    names = {f"{METADATA_PREFIX}{name}": name for name in Options.model_fields}
+    found = {names[key]: value for key, value in metadata.items() if key in names}
+    if "format" in found:
+        found["format"] = FORMAT_NAMES.get(found["format"].lower(), found["format"])
+    return parse(found)
+
+
+def from_key(key: str) -> Options:
+    """Options from the nearest `@segment` among the key's folders; raises `options_invalid`.
+
+    `@@name` is a folder that really starts with `@`; the file's own name is never read.
+    """
+    for segment in reversed(key.split("/")[:-1]):
+        if segment.startswith("@") and not segment.startswith("@@") and segment not in _IGNORED_SEGMENTS:
+            return from_segment(segment)
+    return Options()
+
+
+def from_segment(segment: str) -> Options:
+    """Options from one segment, such as `@x2,webp,q90`."""
+    values: dict[str, Any] = {}
+    for word in segment[1:].split(","):
+        name, value = _from_word(word, segment)
+        if name in values:
+            raise invalid(f"{segment!r} says {name} twice", "Keep one of the two.")
+        values[name] = value
+    return parse(values)
+
+
+def _from_word(word: str, segment: str) -> tuple[str, Any]:
+    if match := re.fullmatch(r"x(\d{1,2}(?:\.\d{1,3})?)", word):
+        return "scale", float(match[1])
+    if match := re.fullmatch(r"q(\d{1,3})", word):
+        return "quality", int(match[1])
+    if word.startswith("m-"):
+        return "model", word[2:]
+    if word in FORMAT_NAMES:
+        return "format", FORMAT_NAMES[word]
+    if word == "lossless":
+        return "lossless", True
+    hint = "Write x2, x4, m-NAME, png, jpg, webp, q90 or lossless, with commas; @@ starts a folder that is no option."
+    raise invalid(f"{segment!r} is no option: {word!r} is not understood", hint)
+
+
+def resolve(layers: Iterable[tuple[str, Options]], *, source_format: str | None) -> JobOptions:
+    """Field by field, the first layer that says something wins; the system's defaults come last.
+
+    Args:
+        layers: (origin, options) from the strongest to the weakest.
+        source_format: kept for the output when it can be written, else png.
+    """
+    written = FORMAT_NAMES.get(source_format or "", "png")
+    named = list(layers)
+    stacked = [*named, ("source", Options(format=written)), ("default", DEFAULTS)]
+    effective: dict[str, Any] = {}
+    origin: dict[str, str] = {}
+    for field in Effective.model_fields:
+        place, value = next((place, value) for place, layer in stacked if (value := getattr(layer, field)) is not None)
+        effective[field], origin[field] = value, place
+    requested: dict[str, Any] = {}
+    for _, layer in reversed(named):
+        requested |= layer.model_dump(exclude_none=True)
+    return JobOptions(requested=requested, effective=effective, origin=origin)
+
+
+def output_key(key: str, wanted: Format) -> str:
+    """Where the output of `uploads/<key>` goes: the same key, with an extension appended when the format changed."""
+    extension = key.rsplit("/", 1)[-1].rpartition(".")[2].lower()
+    return key if FORMAT_NAMES.get(extension) == wanted else f"{key}.{EXTENSIONS[wanted]}"
+
+
+def error_key(key: str) -> str:
+    """Where the failure of `uploads/<key>` is written."""
+    return f"{key}.error.json"
