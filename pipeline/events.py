@@ -1,15 +1,23 @@
 """What leaves a job: the message that queues it and the events that tell its story."""
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import ConfigDict, Field
 
 from pipeline.identity import event_id
-from pipeline.job import Job, Record
+from pipeline.job import Job, Record, Status
 from pipeline.topology import event_subject, job_subject
 
 EventType = Literal["job.queued", "job.started", "job.succeeded", "job.failed", "job.canceled", "job.expired"]
+
+TERMINAL_EVENTS: Final[Mapping[Status, EventType]] = {
+    Status.SUCCEEDED: "job.succeeded",
+    Status.FAILED: "job.failed",
+    Status.CANCELED: "job.canceled",
+    Status.EXPIRED: "job.expired",
+}
 
 
 class Message(Record):
@@ -48,3 +56,8 @@ def event_message(job: Job, type_: EventType) -> Message:
     """The EVENTS message for a step that *job* has just made."""
     event = Event(id=event_id(job.id, job.run, type_), type=type_, timestamp=job.updated_at, job=job)
     return Message(id=event.id, subject=event_subject(job.id, type_), body=event.model_dump_json())
+
+
+def terminal_message(job: Job) -> Message:
+    """The event that ends a run: built from the stored job, it is the same whenever it is published again."""
+    return event_message(job, TERMINAL_EVENTS[job.status])

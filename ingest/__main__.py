@@ -1,0 +1,59 @@
+"""The ingest process: reads its settings, builds its clients, and consumes until told to stop."""
+
+import asyncio
+from datetime import UTC, datetime
+from functools import partial
+
+import structlog
+
+from ingest.intake import Intake, Limits
+from ingest.settings import Settings
+from ingest.sweep import keep_sweeping
+from pipeline.adapters import mongo, nats_bus
+from pipeline.adapters.minio_store import Endpoint, MinioObjects
+from pipeline.consumer import consume, settling
+from pipeline.identity import new_job_id
+from pipeline.lifecycle import serve
+from pipeline.logs import configure
+from pipeline.outbox import Relay
+from pipeline.topology import INGEST
+
+#: Ingest waits for servers nearly all the time, so a few lanes keep one processor core busy.
+LANES = 8
+GRACE_SECONDS = 10.0
+
+
+async def run(settings: Settings) -> None:
+    """Serve until SIGTERM."""
+    url = settings.mongo_url.get_secret_value()
+    bus = await nats_bus.connect(settings.nats_url.get_secret_value(), name="ingest")
+    objects = MinioObjects(Endpoint.parse(settings.minio_url.get_secret_value()))
+    client = mongo.connect(url)
+    try:
+        documents = mongo.documents(mongo.database(client, url))
+        relay = Relay(documents.jobs, bus)
+        clock = partial(datetime.now, UTC)
+        limits = Limits(settings.max_upload_bytes, settings.max_pixels)
+        intake = Intake(documents, objects, relay, clock=clock, limits=limits, new_id=new_job_id)
+        pulls = [await bus.pull(INGEST.name) for _ in range(LANES)]
+        structlog.get_logger().info("service.ready")
+        await serve(
+            bus,
+            lambda stop: consume(pulls, settling(intake.handle, bus), stop=stop, grace_seconds=GRACE_SECONDS),
+            lambda stop: keep_sweeping(intake, documents.jobs, objects, relay, clock=clock, stop=stop),
+            relay.run,
+        )
+    finally:
+        await bus.close()
+        await objects.close()
+        await client.close()
+
+
+def main() -> None:
+    """Entry point of `python -m ingest`."""
+    configure("ingest")
+    asyncio.run(run(Settings()))
+
+
+if __name__ == "__main__":
+    main()

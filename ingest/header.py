@@ -1,0 +1,77 @@
+"""What the first bytes of an upload say: format and size. No pixel is decoded here."""
+
+import io
+from dataclasses import dataclass
+from typing import Final
+
+import imagesize
+
+from pipeline.errors import PipelineError
+
+#: Enough for every header but that of a JPEG with large metadata in front.
+HEAD_BYTES: Final = 64 * 1024
+#: The second and last try.
+LONG_HEAD_BYTES: Final = 1024 * 1024
+_MAGIC: Final = (
+    (b"\x89PNG\r\n\x1a\n", 0, "png"),
+    (b"\xff\xd8\xff", 0, "jpeg"),
+    (b"WEBP", 8, "webp"),
+    (b"GIF8", 0, "gif"),
+    (b"BM", 0, "bmp"),
+    (b"II*\x00", 0, "tiff"),
+    (b"MM\x00*", 0, "tiff"),
+    (b"ftypavif", 4, "avif"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """Format name, and width and height in pixels as stored (before any EXIF rotation)."""
+
+    format: str
+    width: int
+    height: int
+
+
+def sniff(head: bytes) -> str:
+    """The format by its magic number; raises `image_empty` or `format_unsupported`. File names are not asked."""
+    if not head:
+        raise PipelineError("The file is empty.", code="image_empty", hint="Upload the picture again.")
+    for magic, offset, name in _MAGIC:
+        if head.startswith(magic, offset):
+            return name
+    raise PipelineError(
+        "The file is not a picture that can be read.",
+        code="format_unsupported",
+        hint="Upload PNG, JPEG, WebP, TIFF, BMP, GIF or AVIF; the content counts, not the name.",
+    )
+
+
+def measure(head: bytes) -> Header | None:
+    """Format and size, or None when the header does not fit into *head*; raises as `sniff` does."""
+    format_ = sniff(head)
+    try:
+        width, height = imagesize.get(io.BytesIO(head))
+    except (ValueError, IndexError, OSError):  # what the library raises on a header that is cut short or nonsense
+        return None
+    return Header(format_, int(width), int(height)) if width > 0 and height > 0 else None
+
+
+def unreadable(format_: str) -> PipelineError:
+    """The magic number promised a format and the header broke the promise."""
+    return PipelineError(
+        f"The {format_.upper()} header is cut short or damaged.",
+        code="image_truncated",
+        hint="Upload the whole file again; open it once in a viewer to see that it is sound.",
+    )
+
+
+def check_limits(header: Header, *, max_pixels: int) -> None:
+    """Raise `image_too_large` for more pixels than this service accepts."""
+    pixels = header.width * header.height
+    if pixels > max_pixels:
+        raise PipelineError(
+            f"The picture has {header.width} x {header.height} = {pixels / 1e6:.0f} megapixels.",
+            code="image_too_large",
+            hint=f"The limit is {max_pixels / 1e6:.0f} megapixels (ENLARGER_MAX_PIXELS).",
+        )

@@ -1,0 +1,57 @@
+"""The sweep: whatever notifications or a crash left behind goes through the same path as a live event."""
+
+import asyncio
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import structlog
+
+from ingest.intake import Intake
+from ingest.notice import Notice, ignored
+from pipeline.errors import RetryLaterError
+from pipeline.outbox import Relay
+from pipeline.ports import Clock, JobStore, ObjectInfo, ObjectStore
+from pipeline.topology import UPLOADS_BUCKET
+
+#: Younger uploads and outboxes are still in live hands.
+SETTLED_SECONDS: Final = 30.0
+EVERY_SECONDS: Final = 300.0
+OUTBOX_JOBS: Final = 1000
+
+log = structlog.get_logger()
+
+
+def notice_of(info: ObjectInfo) -> Notice:
+    """The notice that an object in a listing should have caused; its sequencer is exact to the millisecond."""
+    since_epoch = info.modified_at - datetime.fromtimestamp(0, UTC)
+    milliseconds = since_epoch // timedelta(milliseconds=1)
+    return Notice("created", info.key, f"{milliseconds * 10**6:016X}", info.etag)
+
+
+async def sweep(
+    intake: Intake, jobs: JobStore, objects: ObjectStore, relay: Relay, *, now: datetime, settled_seconds: float
+) -> int:
+    """One full pass; returns how many uploads had been missed. Harmless beside live events."""
+    before = now - timedelta(seconds=settled_seconds)
+    await relay.send(await jobs.unrelayed(before, limit=OUTBOX_JOBS))
+    found = 0
+    async for info in objects.list(UPLOADS_BUCKET):
+        if info.modified_at < before and not ignored(info.key):
+            with suppress(RetryLaterError):  # a live event of the same key is being taken in this moment
+                found += await intake.take(notice_of(info))
+    log.info("sweep.finished", found=found)
+    return found
+
+
+async def keep_sweeping(
+    intake: Intake, jobs: JobStore, objects: ObjectStore, relay: Relay, *, clock: Clock, stop: asyncio.Event
+) -> None:
+    """Sweep at start and at an interval until *stop*; a pass that fails is logged and the next one comes."""
+    while not stop.is_set():
+        try:
+            await sweep(intake, jobs, objects, relay, now=clock(), settled_seconds=SETTLED_SECONDS)
+        except Exception:
+            log.exception("sweep.failed")
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), EVERY_SECONDS)

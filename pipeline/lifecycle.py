@@ -1,0 +1,35 @@
+"""How a service lives: a stop event that signals set, and side tasks whose death is the death of the process."""
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable
+
+from pipeline.ports import Bus
+
+Work = Callable[[asyncio.Event], Awaitable[None]]
+
+
+async def serve(bus: Bus, *works: Work) -> None:
+    """Run every work until SIGTERM or SIGINT, then wait for all of them to finish.
+
+    A work that raises, or a bus connection that is gone for good, ends the process: the supervisor starts it afresh.
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+
+    async def watch() -> None:
+        await bus.closed.wait()
+        if not stop.is_set():
+            raise ConnectionError("the bus connection is closed for good")
+
+    async with asyncio.TaskGroup() as group:
+        watching = group.create_task(watch())
+        tasks = [group.create_task(_run(work, stop)) for work in works]
+        await asyncio.wait(tasks)
+        watching.cancel()
+
+
+async def _run(work: Work, stop: asyncio.Event) -> None:
+    await work(stop)

@@ -1,0 +1,1 @@
+"""Queued job -> output object and quality document. Only `engines/` imports openvino or torch."""

@@ -1,0 +1,99 @@
+"""Past the commit point: one conditional write of the output, so that no newer output is ever overwritten."""
+
+import hashlib
+import json
+from typing import Final
+
+from pipeline.errors import PipelineError
+from pipeline.job import Job, Output
+from pipeline.options import CONTENT_TYPES, Effective, error_key, output_key
+from pipeline.ports import JobStore, ObjectMissingError, ObjectStore, PreconditionError
+from pipeline.topology import OUTPUTS_BUCKET
+from processors.upscale import Result
+
+#: Two writers of one key settle in two turns; more means a storm that the next attempt can wait out.
+TURNS: Final = 5
+
+
+async def write_output(objects: ObjectStore, jobs: JobStore, job: Job, result: Result) -> Output:
+    """Write the output of *job* beside its stamps, and clear the error file of an earlier failure.
+
+    Raises:
+        PipelineError: `source_superseded` (a newer upload's output is there), `output_conflict` (another key's is),
+            or `storage_unavailable`.
+    """
+    effective = Effective.model_validate(job.options.effective)
+    key = output_key(job.source.key, effective.format)
+    digest = hashlib.sha256(result.body).hexdigest()
+    etag = await _put(objects, jobs, job, key, result.body, stamps=_stamps(job, effective, digest))
+    await objects.delete(OUTPUTS_BUCKET, error_key(job.source.key))
+    return Output(
+        bucket=OUTPUTS_BUCKET,
+        key=key,
+        etag=etag,
+        sha256=digest,
+        bytes=len(result.body),
+        width=result.width,
+        height=result.height,
+        format=effective.format,
+    )
+
+
+def _stamps(job: Job, effective: Effective, digest: str) -> dict[str, str]:
+    return {
+        "up-job": job.id,
+        "up-source-etag": job.source.etag or "",
+        "up-source-sequencer": job.source.sequencer or "",
+        "up-sha256": digest,
+        "up-model": effective.model,
+        "up-options": json.dumps(effective.model_dump(), separators=(",", ":")),
+    }
+
+
+async def _put(objects: ObjectStore, jobs: JobStore, job: Job, key: str, body: bytes, *, stamps: dict[str, str]) -> str:
+    content_type = CONTENT_TYPES[Effective.model_validate(job.options.effective).format]
+    seen: str | None = None
+    for _ in range(TURNS):
+        try:
+            return await objects.put(
+                OUTPUTS_BUCKET,
+                key,
+                body,
+                content_type=content_type,
+                metadata=stamps,
+                if_match=seen,
+                if_absent=seen is None,
+            )
+        except PreconditionError:
+            seen = await _present(objects, jobs, job, key)
+    raise PipelineError(
+        f"outputs/{key} kept changing while it was written.",
+        code="storage_unavailable",
+        hint="The job is tried again.",
+        retryable=True,
+    )
+
+
+async def _present(objects: ObjectStore, jobs: JobStore, job: Job, key: str) -> str | None:
+    """The ETag of the output that may be replaced, None when it is gone; raises when it must stay."""
+    try:
+        info = await objects.head(OUTPUTS_BUCKET, key)
+    except ObjectMissingError:
+        return None
+    author = info.metadata.get("up-job")
+    if author is None or author == job.id:
+        return info.etag
+    other = await jobs.get(author)
+    if other is not None and other.source.key != job.source.key:
+        raise PipelineError(
+            f"outputs/{key} is the output of uploads/{other.source.key}.",
+            code="output_conflict",
+            hint="Give one of the two uploads another name, or ask for another format.",
+        )
+    if info.metadata.get("up-source-sequencer", "") > (job.source.sequencer or ""):
+        raise PipelineError(
+            f"outputs/{key} holds the output of a newer upload.",
+            code="source_superseded",
+            hint="Nothing needs to be done: the newer upload won.",
+        )
+    return info.etag

@@ -1,0 +1,52 @@
+"""Holding a job: the lease is renewed while we work, and whoever loses it stops at the next tile."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Final
+
+import structlog
+
+from pipeline.job import Job
+from pipeline.ports import Clock, JobStore
+
+LEASE_SECONDS: Final = 45.0
+RENEW_SECONDS: Final = 5.0
+
+log = structlog.get_logger()
+
+
+@asynccontextmanager
+async def held(
+    jobs: JobStore, job: Job, *, clock: Clock, renew_seconds: float = RENEW_SECONDS
+) -> AsyncIterator[threading.Event]:
+    """Renew the lease until the block ends; the event is set once the job is no longer ours, or the block has ended.
+
+    A job stops being ours when it was canceled, superseded or claimed by another worker after our lease lapsed.
+    """
+    lost = threading.Event()  # read by the device's thread
+
+    async def renewing() -> None:
+        until = job.lease_until
+        while not lost.is_set():
+            await asyncio.sleep(renew_seconds)
+            now = clock()
+            try:
+                renewed = await jobs.renew(job, now + timedelta(seconds=LEASE_SECONDS))
+            except Exception:  # the database is away: the lease we have goes on until it lapses
+                log.exception("lease.renewal_deferred")
+                renewed = until is None or now < until
+            else:
+                until = now + timedelta(seconds=LEASE_SECONDS)
+            if not renewed:
+                log.info("lease.lost")
+                lost.set()
+
+    task = asyncio.create_task(renewing())
+    try:
+        yield lost
+    finally:
+        lost.set()
+        task.cancel()

@@ -1,0 +1,24 @@
+"""Settings of the processor process."""
+
+from pathlib import Path
+
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from pipeline.settings import Connections
+from processors.engines import Device
+
+
+class Machine(BaseSettings):
+    """What engines need to know of this machine; enough for `models` and `probe`."""
+
+    model_config = SettingsConfigDict(env_prefix="ENLARGER_", extra="ignore", frozen=True)
+
+    device: Device = "auto"
+    models_dir: Path = Path(".enlarger/models")
+    cache_dir: Path = Path(".enlarger/cache")
+
+
+class Settings(Connections):
+    """What one upload may cost."""
+
+    max_pixels: int = 50_000_000
