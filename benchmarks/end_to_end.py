@@ -1,0 +1,233 @@
+"""What the pipeline adds: a tiny job's wall time, and its wait until the claim, against the bare operations they need.
+
+The bare operations are timed alone, one after another, on the same servers in the same run; how many of each a job
+needs is what `tests/contract/test_cost.py` counts. Run with `python -m benchmarks.end_to_end`.
+"""
+
+import asyncio
+import statistics
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from pipeline.adapters import mongo, nats_bus
+from pipeline.adapters.minio_store import Endpoint, MinioObjects
+from pipeline.events import Event, Message
+from pipeline.identity import new_job_id
+from pipeline.job import Job, Source, Status
+from pipeline.ports import ObjectStore
+from processors.device import Device
+from processors.engines.kernels import Kernel
+from processors.picture import Picture
+from processors.quality import fidelity, measure
+from processors.sandbox import Limits, Sandbox
+from tests.deployment import deployed
+from tests.pictures import encoded, photograph
+from tests.servers import Servers, running
+
+ROUNDS: Final = 5
+JOBS: Final = 30
+WARM_UP: Final = 5
+KEY: Final = "bench/@x2,m-lanczos"
+#: What happens between the user's PUT and the claim of the job, in operations.
+UNTIL_CLAIM: Final = {
+    "fetch": 2,
+    "find": 2,
+    "count": 1,
+    "object head": 1,
+    "update": 2,
+    "insert": 1,
+    "publish": 2,
+}
+#: What happens until the event that ends the job, the user's own PUT included.
+UNTIL_END: Final = UNTIL_CLAIM | {
+    "update": 4,
+    "replace": 1,
+    "publish": 4,
+    "object put": 2,
+    "object get": 1,
+    "object delete": 1,
+    "decode": 1,
+    "enlarge": 1,
+    "measure": 1,
+    "encode": 1,
+}
+
+Operation = Callable[[], Awaitable[object]]
+
+
+async def timed(operation: Operation, *, times: int = JOBS) -> float:
+    """The median seconds of one *operation*, run alone."""
+    seconds = []
+    for _ in range(times):
+        began = time.perf_counter()
+        await operation()
+        seconds.append(time.perf_counter() - began)
+    return statistics.median(seconds)
+
+
+@dataclass(slots=True)
+class Heard:
+    """The moments at which the events of jobs were heard, and when claims were made, by uploads key."""
+
+    started: dict[str, float] = field(default_factory=dict)
+    ended: dict[str, asyncio.Future[float]] = field(default_factory=dict)
+
+    def hear(self, _subject: str, body: bytes) -> None:
+        """Take in one event."""
+        event = Event.model_validate_json(body)
+        key = event.job.source.key
+        if event.type == "job.started":
+            self.started[key] = event.timestamp.timestamp()
+        elif key in self.ended and event.type == "job.succeeded" and not self.ended[key].done():
+            self.ended[key].set_result(time.time())
+
+
+async def one_round(objects: ObjectStore, heard: Heard, body: bytes, *, jobs: int) -> tuple[list[float], list[float]]:
+    """Wall seconds and claim latencies of jobs sent one after another."""
+    walls, waits = [], []
+    for _ in range(jobs):
+        key = f"{KEY}/{new_job_id()}.png"
+        heard.ended[key] = asyncio.get_running_loop().create_future()
+        began = time.time()
+        await objects.put("uploads", key, body, content_type="image/png")
+        returned = time.time()
+        walls.append(await asyncio.wait_for(heard.ended[key], 60) - began)
+        waits.append(heard.started[key] - returned)
+    return walls, waits
+
+
+async def bare(servers: Servers, bus: nats_bus.NatsBus, body: bytes, sandbox: Sandbox) -> dict[str, float]:
+    """The median seconds of every operation that a job is made of."""
+    url = servers.of("processors").mongo
+    client = mongo.connect(url)
+    reader = MinioObjects(Endpoint.parse(servers.of("processors").minio))
+    writer = MinioObjects(Endpoint.parse(servers.of("api").minio))
+    device = Device(Kernel)
+    try:
+        documents = mongo.documents(mongo.database(client, url))
+        job = sample_job()
+        etag = await writer.put("uploads", ".bench/a.png", body, content_type="image/png")
+        await documents.jobs.insert(job)
+        picture = await sandbox.decode(body, limits=Limits())
+        revisions = iter(range(2, 10**6))
+        numbers = iter(range(10**6))
+
+        async def update() -> None:
+            await documents.jobs.save(job.model_copy(update={"rev": next(revisions)}))
+
+        async def insert() -> None:
+            await documents.jobs.insert(job.model_copy(update={"id": new_job_id(), "owner": "bench"}))
+
+        async def publish() -> None:
+            await bus.publish(Message(id=f"bench-{next(numbers)}", subject="events.job.bench.benched", body="{}" * 500))
+
+        async def enlarge() -> object:
+            return await device.enlarge(picture, model="lanczos", scale=2, on_tile=_quiet, should_stop=_never)
+
+        operations: Mapping[str, Operation] = {
+            "find": lambda: documents.jobs.get(job.id),
+            "count": lambda: documents.jobs.unfinished("nobody", limit=8),
+            "insert": insert,
+            "update": update,
+            "replace": lambda: documents.quality.put(job.id, 1, {"figures": [0.0] * 40}),
+            "publish": publish,
+            "fetch": bus.ping,
+            "object head": lambda: reader.read("uploads", ".bench/a.png", first_bytes=65536, if_match=etag),
+            "object get": lambda: reader.read("uploads", ".bench/a.png", if_match=etag),
+            "object put": lambda: writer.put("uploads", ".bench/b.png", body, content_type="image/png"),
+            "object delete": lambda: reader.delete("outputs", "bench.error.json"),
+            "decode": lambda: sandbox.decode(body, limits=Limits()),
+            "enlarge": enlarge,
+            "measure": lambda: asyncio.to_thread(_measure, picture),
+            "encode": lambda: sandbox.encode(picture, format="png"),
+        }
+        return {name: await timed(operation) for name, operation in operations.items()}
+    finally:
+        device.close()
+        await reader.close()
+        await writer.close()
+        await client.close()
+
+
+def sample_job() -> Job:
+    """A job as large as real ones."""
+    now = datetime.now(UTC)
+    source = Source(bucket="uploads", key=f"{KEY}/a.png", etag="0" * 32, sequencer="0" * 16, bytes=1000, format="png")
+    return Job(
+        id=new_job_id(), owner="bench", status=Status.SUCCEEDED, rev=1, created_at=now, updated_at=now, source=source
+    )
+
+
+def _measure(picture: Picture) -> None:
+    large = Kernel("lanczos").resize(picture.pixels, (2 * picture.width, 2 * picture.height))
+    fidelity(picture.pixels, large, floor_db=0)
+    measure(picture.pixels)
+    measure(large)
+
+
+def _quiet(_done: int, _total: int) -> None:
+    """Tell nobody."""
+
+
+def _never() -> bool:
+    return False
+
+
+def total(counts: Mapping[str, int], seconds: Mapping[str, float]) -> float:
+    """The time that so many of each operation take, one after another."""
+    return sum(count * seconds[name] for name, count in counts.items())
+
+
+def show(walls: list[float], waits: list[float], seconds: Mapping[str, float]) -> None:
+    """Print the figures and their ratios."""
+    for name, value in seconds.items():
+        print(f"  {name:<14} {1000 * value:7.2f} ms x {UNTIL_END.get(name, 0)}")
+    for name, values, counts in (("wall per job", walls, UNTIL_END), ("PUT to claim", waits, UNTIL_CLAIM)):
+        alone = total(counts, seconds)
+        p50 = statistics.median(values)
+        p99 = statistics.quantiles(values, n=100)[98]
+        print(
+            f"{name}: p50 {1000 * p50:.1f} ms, p99 {1000 * p99:.1f} ms; bare operations {1000 * alone:.1f} ms;", end=" "
+        )
+        print(f"ratio p50 {p50 / alone:.2f}, p99 {p99 / alone:.2f}")
+
+
+async def main(servers: Servers) -> None:
+    """Measure rounds of the pipeline and of the bare operations in turn, and print their medians."""
+    body = encoded(photograph(16, 16), "PNG")
+    sandbox = Sandbox(slots=1)
+    sandbox.start()
+    bus = await nats_bus.connect(servers.root.nats, name="benchmark")
+    objects = MinioObjects(Endpoint.parse(servers.of("api").minio))
+    heard = Heard()
+    await bus.listen("events.job.*.*", heard.hear)
+    walls: list[float] = []
+    waits: list[float] = []
+    alone: list[dict[str, float]] = []
+    try:
+        await one_round(objects, heard, body, jobs=WARM_UP)
+        for _ in range(ROUNDS):
+            more_walls, more_waits = await one_round(objects, heard, body, jobs=JOBS)
+            walls += more_walls
+            waits += more_waits
+            alone.append(await bare(servers, bus, body, sandbox))
+    finally:
+        await bus.close()
+        await objects.close()
+        sandbox.close()
+    print(f"{len(walls)} jobs one after another, {ROUNDS} rounds")
+    show(walls, waits, {name: statistics.median(part[name] for part in alone) for name in alone[0]})
+
+
+if __name__ == "__main__":
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        started = stack.enter_context(running(folder / "servers"))
+        stack.enter_context(deployed(started, folder))
+        asyncio.run(main(started))

@@ -1,0 +1,76 @@
+"""What one job may cost its servers: counted, because a benchmark that compares costs must know them."""
+
+import json
+import time
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from ingest.intake import Intake, Limits
+from pipeline.adapters import mongo
+from pipeline.adapters.memory import MemoryBus, MemoryDelivery, MemoryObjects
+from pipeline.identity import new_job_id
+from pipeline.outbox import Relay
+from pipeline.topology import BULK, DURABLE, FAST, INTERACTIVE
+from processors.device import Device
+from processors.engines import open_engine
+from processors.sandbox import Limits as DecodeLimits
+from processors.sandbox import Sandbox
+from processors.upscale import Upscaler
+from processors.worker import Worker
+from tests.counting import CommandCounter, CountedObjects
+from tests.pictures import encoded, photograph
+from tests.servers import Servers
+
+JOBS = 20
+
+
+def notification(key: str, etag: str) -> bytes:
+    object_ = {"key": key.replace("/", "%2F"), "sequencer": f"{time.time_ns():016X}", "eTag": etag}
+    return json.dumps({"EventName": "s3:ObjectCreated:Put", "Records": [{"s3": {"object": object_}}]}).encode()
+
+
+@pytest.mark.anyio
+async def test_a_job_costs_at_most_seven_document_writes_and_four_object_calls(
+    servers: Servers, tmp_path: Path
+) -> None:
+    counter = CommandCounter()
+    client = mongo.connect(servers.of("processors").mongo, listeners=[counter])
+    sandbox = Sandbox(slots=1)
+    sandbox.start()
+    device = Device(partial(open_engine, device="cpu", models_dir=tmp_path, cache_dir=tmp_path))
+    try:
+        documents = mongo.documents(mongo.database(client, servers.of("processors").mongo))
+        bus, objects, clock = MemoryBus(), CountedObjects(MemoryObjects()), partial(datetime.now, UTC)
+        relay = Relay(documents.jobs, bus)
+        limits = Limits(10**7, 10**7)
+        intake = Intake(documents, objects, relay, clock=clock, limits=limits, new_id=new_job_id)
+        upscaler = Upscaler(objects, sandbox, device, DecodeLimits(max_pixels=10**7))
+        worker = Worker(documents, objects, bus, relay, upscaler, clock)
+        lane = await bus.pull(INTERACTIVE.name, BULK.name)
+        body = encoded(photograph(16, 16), "PNG")
+        counter.seen.clear()
+        for number in range(JOBS):
+            key = f"cost/{new_job_id()}/@x2,m-lanczos/{number}.png"
+            etag = await objects.put("uploads", key, body, content_type="image/png")
+            event = notification(key, etag)
+            for subject in (FAST, DURABLE):  # both targets tell of every upload
+                await intake.handle(MemoryDelivery(subject, event))
+            delivery = await lane.next(1.0)
+            assert delivery is not None
+            await worker.handle(delivery)
+        await relay.clear()
+    finally:
+        device.close()
+        sandbox.close()
+        await client.close()
+    ended = [message for message in bus.published if message.subject.endswith(".succeeded")]
+    assert len(ended) == JOBS
+    assert counter.writes <= 6 * JOBS + 2, counter.seen
+    ours = objects.seen.total() - JOBS  # the first put of each is the user's own
+    assert ours <= 4 * JOBS, objects.seen
+    print(
+        f"per job: {counter.writes / JOBS:.2f} writes, {counter.reads / JOBS:.2f} reads, {ours / JOBS:.2f} object calls"
+    )
