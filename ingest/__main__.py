@@ -4,8 +4,6 @@ import asyncio
 from datetime import UTC, datetime
 from functools import partial
 
-import structlog
-
 from ingest.intake import Intake, Limits
 from ingest.settings import Settings
 from ingest.sweep import keep_sweeping
@@ -36,7 +34,6 @@ async def run(settings: Settings) -> None:
         limits = Limits(settings.max_upload_bytes, settings.max_pixels)
         intake = Intake(documents, objects, relay, clock=clock, limits=limits, new_id=new_job_id)
         pulls = [await bus.pull(INGEST.name) for _ in range(LANES)]
-        structlog.get_logger().info("service.ready")
         await serve(
             bus,
             lambda stop: consume(pulls, settling(intake.handle, bus), stop=stop, grace_seconds=GRACE_SECONDS),

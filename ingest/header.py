@@ -26,11 +26,11 @@ _MAGIC: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """Format name, and width and height in pixels as stored (before any EXIF rotation)."""
+    """Format name, and width and height in pixels as shown: upright, after any EXIF rotation. None: not known yet."""
 
     format: str
-    width: int
-    height: int
+    width: int | None
+    height: int | None
 
 
 def sniff(head: bytes) -> str:
@@ -57,6 +57,11 @@ def measure(head: bytes) -> Header | None:
     return Header(format_, int(width), int(height)) if width > 0 and height > 0 else None
 
 
+def unmeasured(format_: str) -> Header | None:
+    """A long TIFF often keeps its directory at its end: the decoder will find its size, and hold it to the limits."""
+    return Header(format_, None, None) if format_ == "tiff" else None
+
+
 def unreadable(format_: str) -> PipelineError:
     """The magic number promised a format and the header broke the promise."""
     return PipelineError(
@@ -68,6 +73,8 @@ def unreadable(format_: str) -> PipelineError:
 
 def check_limits(header: Header, *, max_pixels: int) -> None:
     """Raise `image_too_large` for more pixels than this service accepts."""
+    if header.width is None or header.height is None:
+        return
     pixels = header.width * header.height
     if pixels > max_pixels:
         raise PipelineError(

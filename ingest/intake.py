@@ -1,6 +1,6 @@
 """From a notice to a queued job, exactly once per version of a key, whatever is delivered twice or late."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -30,6 +30,8 @@ from pipeline.topology import DURABLE, UPLOADS_BUCKET, Lane
 #: An owner with fewer unfinished jobs than this is served in the interactive lane.
 INTERACTIVE_JOBS = 8
 DEFAULT_OWNER = "default"
+#: How many jobs of a key are looked through for ones that a newer version makes void.
+LOOK_BACK_JOBS = 20
 
 log = structlog.get_logger()
 
@@ -94,15 +96,19 @@ class Intake:
     async def take(self, notice: Notice) -> bool:
         """Bring a key up to *notice*; False when nothing was left to do. Safe to repeat at any point."""
         record = await self._sources.get(notice.key)
-        if record is not None and not newer(record, notice):
-            return await self._resume(record, notice)
+        if record is None or newer(record, notice):
+            taken = await self._begin(notice)
+        else:
+            taken = await self._resume(record, notice)
+        await self._withdraw_older(notice.key)
+        return taken
+
+    async def _begin(self, notice: Notice) -> bool:
         created = notice.kind == "created"
         job_id = (job_of_key(notice.key) or self._new_id()) if created else None
         latest = SourceRecord(notice.key, notice.sequencer, notice.etag, job_id, deleted=not created)
         if not await self._sources.advance(latest):
             raise RetryLaterError(0.1)  # another ingest was faster: look again
-        if record is not None and record.job_id not in (None, job_id):
-            await self._withdraw(record.job_id, "superseded" if created else "upload_deleted")
         return job_id is None or await self._queue(notice, job_id)
 
     async def _resume(self, record: SourceRecord, notice: Notice) -> bool:
@@ -114,17 +120,36 @@ class Intake:
             return False
         return await self._queue(Notice("created", record.key, record.sequencer, record.etag), record.job_id)
 
-    async def _withdraw(self, job_id: str | None, reason: str) -> None:
-        job = None if job_id is None else await self._jobs.get(job_id)
-        if job is None or (reason == "upload_deleted" and job.status is not Status.QUEUED):
+    async def _withdraw_older(self, key: str) -> None:
+        """Cancel what earlier versions of *key* left behind.
+
+        Comes last with every notice, because a slower twin may have inserted the job of a version that is old by now.
+        """
+        record = await self._sources.get(key)
+        if record is None:
             return
-        try:
-            canceled = cancel(job, self._clock(), reason=reason)
-        except TransitionError:
-            return  # finished, or past its commit point: the stamp on its output keeps the order
-        outbox = [event_message(canceled, "job.canceled")]
-        if await self._jobs.save(canceled, outbox):
-            await self._relay.send(outbox)
+        for job in await self._jobs_of(key):
+            if job.id != record.job_id and (job.source.sequencer or "") < record.sequencer:
+                await self._withdraw(job, record)
+
+    async def _jobs_of(self, key: str) -> Sequence[Job]:
+        reserved = job_of_key(key)
+        if reserved is None:
+            return await self._jobs.page(owner_of(key), key=key, limit=LOOK_BACK_JOBS)
+        job = await self._jobs.get(reserved)
+        return () if job is None else (job,)
+
+    async def _withdraw(self, job: Job | None, record: SourceRecord) -> None:
+        reason = "upload_deleted" if record.deleted else "superseded"
+        while job is not None and (job.status is Status.QUEUED or not record.deleted):
+            try:
+                canceled = cancel(job, self._clock(), reason=reason)
+            except TransitionError:
+                return  # finished, or past its commit point: the stamp on its output keeps the order
+            outbox = [event_message(canceled, "job.canceled")]
+            if await self._jobs.save(canceled, outbox):
+                return await self._relay.send(outbox)
+            job = await self._jobs.get(job.id)  # a worker has just claimed it
 
     async def _queue(self, notice: Notice, job_id: str) -> bool:
         announced = await self._jobs.get(job_id) if job_of_key(notice.key) else None
@@ -141,8 +166,7 @@ class Intake:
         queued = await self._decide(job, source, info, head)
         if queued.status is Status.FAILED:
             await write_error_file(self._objects, queued)
-        await self._store(queued, is_new=announced is None)
-        return True
+        return await self._store(queued, is_new=announced is None)
 
     async def _decide(self, job: Job, source: Source, info: ObjectInfo, head: bytes) -> Job:
         """The job queued, or failed with the reason."""
@@ -156,6 +180,8 @@ class Intake:
             options = resolve(layers, source_format=header.format)
             headers.check_limits(header, max_pixels=self._limits.pixels)
         except PipelineError as error:
+            if error.retryable:
+                raise  # an outage of ours says nothing of the upload
             return reject(job, self._clock(), source=source, options=options, error=error)
         return enqueue(job, self._clock(), source=measured, options=options, lane=await self._lane(job.owner))
 
@@ -175,7 +201,7 @@ class Intake:
             _, longer = await self._objects.read(
                 UPLOADS_BUCKET, source.key, first_bytes=headers.LONG_HEAD_BYTES, if_match=source.etag
             )
-            found = headers.measure(longer)
+            found = headers.measure(longer) or headers.unmeasured(headers.sniff(head))
         if found is None:
             raise headers.unreadable(headers.sniff(head))
         return found
@@ -187,7 +213,8 @@ class Intake:
         waiting = await self._jobs.unfinished(owner, limit=INTERACTIVE_JOBS)
         return "interactive" if waiting < INTERACTIVE_JOBS else "bulk"
 
-    async def _store(self, job: Job, *, is_new: bool) -> None:
+    async def _store(self, job: Job, *, is_new: bool) -> bool:
+        """False when a twin of the notice was faster."""
         if job.status is Status.QUEUED:
             # In this order: whoever receives the work knows that the event before it went out.
             outbox = [event_message(job, "job.queued"), work_message(job)]
@@ -198,6 +225,7 @@ class Intake:
             raise RetryLaterError(0.5)  # canceled or touched meanwhile: decide again
         if stored:
             await self._relay.send(outbox)
+        return stored
 
     def _unannounced(self, job_id: str, key: str) -> Job:
         now = self._clock()

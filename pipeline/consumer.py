@@ -64,17 +64,23 @@ def settling(
     """Turn what *handle* returns or raises into exactly one settlement.
 
     Return: ack. `RetryLaterError`: nak with its delay. `UnparseableError`: a copy to DEAD, then term.
-    Any other exception: nak by schedule, without end, for it is us and not the message. Cancellation: nothing.
+    Any other exception, also one while DEAD is written: nak by schedule, without end, for it is us and not the
+    message. Cancellation: nothing.
     """
+
+    async def understood(delivery: Delivery) -> bool:
+        try:
+            await handle(delivery)
+        except UnparseableError as error:
+            await bus.publish(_dead_letter(delivery, str(error)))
+            log.warning("message.buried", subject=delivery.subject, error=str(error))
+            return False
+        return True
 
     async def settle(delivery: Delivery) -> None:
         try:
             async with _heartbeat(delivery, heartbeat_seconds):
-                await handle(delivery)
-        except UnparseableError as error:
-            await bus.publish(_dead_letter(delivery, str(error)))
-            await delivery.term()
-            log.warning("message.buried", subject=delivery.subject, error=str(error))
+                done = await understood(delivery)
         except RetryLaterError as error:
             await delivery.nak(error.delay_seconds)
         except Exception:  # the one place that may catch everything
@@ -82,7 +88,7 @@ def settling(
             log.exception("message.deferred", subject=delivery.subject, delay_seconds=delay)
             await delivery.nak(delay)
         else:
-            await delivery.ack()
+            await (delivery.ack() if done else delivery.term())
 
     return settle
 

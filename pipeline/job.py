@@ -149,7 +149,8 @@ class Job(Record):
 
 
 def _step(job: Job, to: Status, now: datetime, **changes: object) -> Job:
-    if to not in TRANSITIONS[job.status]:
+    same_run = changes.get("run", job.run) == job.run
+    if to not in TRANSITIONS[job.status] or (job.terminal and same_run):
         raise TransitionError(f"{job.id}: {job.status} -> {to}")
     return job.model_copy(
         update={"status": to, "rev": job.rev + 1, "updated_at": now, "status_reason": None, **changes}
@@ -193,9 +194,11 @@ def release(job: Job, now: datetime, *, reason: str, fault: bool) -> Job:
     return _step(job, Status.QUEUED, now, status_reason=reason, lease_until=None, faults=job.faults + fault)
 
 
-def publish(job: Job, now: datetime) -> Job:
-    """Pass the commit point: from here the job can no longer be canceled."""
-    return _step(job, Status.PUBLISHING, now)
+def publish(job: Job, now: datetime, *, lease_seconds: float) -> Job:
+    """Pass the commit point, with a whole lease: from here the job can no longer be canceled."""
+    if job.status is not Status.PROCESSING:
+        raise TransitionError(f"{job.id}: {job.status} is not at its commit point")
+    return _step(job, Status.PUBLISHING, now, lease_until=now + timedelta(seconds=lease_seconds))
 
 
 def succeed(job: Job, now: datetime, *, outputs: tuple[Output, ...], quality: Verdict) -> Job:

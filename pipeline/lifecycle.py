@@ -4,6 +4,8 @@ import asyncio
 import signal
 from collections.abc import Awaitable, Callable
 
+import structlog
+
 from pipeline.ports import Bus
 
 Work = Callable[[asyncio.Event], Awaitable[None]]
@@ -24,6 +26,7 @@ async def serve(bus: Bus, *works: Work) -> None:
         if not stop.is_set():
             raise ConnectionError("the bus connection is closed for good")
 
+    structlog.get_logger().info("service.ready")  # only now: from here a signal is understood
     async with asyncio.TaskGroup() as group:
         watching = group.create_task(watch())
         tasks = [group.create_task(_run(work, stop)) for work in works]

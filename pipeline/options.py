@@ -108,7 +108,7 @@ def resolve(layers: Iterable[tuple[str, Options]], *, source_format: str | None)
     """Field by field, the first layer that says something wins; the system's defaults come last.
 
     Args:
-        layers: (origin, options) from the strongest to the weakest.
+        layers: (origin, options) from the strongest to the weakest; what `request` says is kept as requested.
         source_format: kept for the output when it can be written, else png.
     """
     written = FORMAT_NAMES.get(source_format or "", "png")
@@ -119,10 +119,8 @@ def resolve(layers: Iterable[tuple[str, Options]], *, source_format: str | None)
     for field in Effective.model_fields:
         place, value = next((place, value) for place, layer in stacked if (value := getattr(layer, field)) is not None)
         effective[field], origin[field] = value, place
-    requested: dict[str, Any] = {}
-    for _, layer in reversed(named):
-        requested |= layer.model_dump(exclude_none=True)
-    return JobOptions(requested=requested, effective=effective, origin=origin)
+    requested = dict(named).get("request", Options())  # the others are read afresh with every upload
+    return JobOptions(requested=requested.model_dump(exclude_none=True), effective=effective, origin=origin)
 
 
 def output_key(key: str, wanted: Format) -> str:

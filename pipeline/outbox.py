@@ -47,9 +47,11 @@ class Relay:
 
     async def run(self, stop: asyncio.Event, *, every_seconds: float = CLEAR_SECONDS) -> None:
         """Clear at an interval until *stop*, and once more at the end."""
-        while not stop.is_set():
+        ended = False
+        while not ended:
             with suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), every_seconds)
+            ended = stop.is_set()
             try:
                 await self.clear()
             except Exception:  # a database that is away must not end a worker: the entries wait for the next turn

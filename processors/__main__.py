@@ -12,8 +12,6 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Final
 
-import structlog
-
 from pipeline.adapters import mongo, nats_bus
 from pipeline.adapters.minio_store import Endpoint, MinioObjects
 from pipeline.consumer import consume, settling
@@ -51,7 +49,6 @@ async def run(settings: Settings, machine: Machine, sandbox: Sandbox, report: Re
         worker = Worker(documents, objects, bus, relay, upscaler, clock)
         pulls = [await bus.pull(INTERACTIVE.name, BULK.name) for _ in range(LANES)]
         await documents.workers.report(report.name, report.document(clock()))
-        structlog.get_logger().info("service.ready", engine=report.probe.engine, precision=report.probe.precision)
         await serve(
             bus,
             lambda stop: consume(pulls, settling(worker.handle, bus), stop=stop, grace_seconds=GRACE_SECONDS),

@@ -4,7 +4,7 @@ import io
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 import PIL.AvifImagePlugin
@@ -15,10 +15,10 @@ import PIL.MpoImagePlugin
 import PIL.PngImagePlugin
 import PIL.TiffImagePlugin
 import PIL.WebPImagePlugin
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError, features
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from pipeline.errors import PipelineError
-from processors.picture import MAX_ICC_BYTES, Format, Picture, Pixels
+from processors.picture import FORMATS, MAX_ICC_BYTES, Format, Picture, Pixels
 from processors.refusals import refusal
 
 #: How each format starts: `(offset, bytes)` pairs, any of which names it.
@@ -85,9 +85,9 @@ def warm() -> None:
     tile = Image.new("RGB", (16, 16))
     exif = Image.Exif()
     exif[0x0112] = 6
-    for name in ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", *(("AVIF",) if features.check("avif") else ())):
+    for name in FORMATS:
         file = io.BytesIO()
-        tile.save(file, name, **({"exif": exif} if name not in {"BMP", "GIF"} else {}))
+        tile.save(file, name.upper(), **({"exif": exif} if name not in {"bmp", "gif"} else {}))
         decode(file.getvalue(), max_pixels=256)
 
 
@@ -109,14 +109,20 @@ def _boxes_end_beyond(data: bytes) -> bool:
     return position != len(data) or b"mdat" not in data
 
 
+def _directory_ends_beyond(data: bytes) -> bool:
+    """Whether the first directory of a TIFF lies, in part at least, behind the end of *data*."""
+    order: Literal["little", "big"] = "little" if data[:1] == b"I" else "big"
+    start = int.from_bytes(data[4:8], order)
+    entries = int.from_bytes(data[start : start + 2], order)
+    return start + 2 + 12 * entries + 4 > len(data)
+
+
 #: What a format's own bytes say about their end: True when it is missing.
 _CUT: Final[dict[Format, Callable[[bytes], bool]]] = {
     "png": lambda data: b"IEND" not in data[-64:],
     "jpeg": lambda data: b"\xff\xd9" not in data[-64:],
     "webp": lambda data: len(data) < 12 or len(data) < 8 + int.from_bytes(data[4:8], "little"),
-    "tiff": lambda data: (
-        len(data) < 8 or len(data) <= int.from_bytes(data[4:8], "little" if data[0] == 0x49 else "big")
-    ),
+    "tiff": _directory_ends_beyond,
     "bmp": lambda data: len(data) < 6 or len(data) < int.from_bytes(data[2:6], "little"),
     "gif": lambda data: not data.endswith(b";"),
     "avif": _boxes_end_beyond,

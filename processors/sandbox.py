@@ -27,7 +27,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Final, cast
+from typing import Final
 
 from pipeline.errors import PipelineError
 from processors.picture import Format, Picture, load, room_bytes, store, stored_bytes
@@ -36,6 +36,7 @@ from processors.zygote import ANSWER, ANSWERED, EXIT_CODE, MAX_REFUSAL_BYTES, NO
 
 _PR_SET_DUMPABLE: Final = 4
 _START_SECONDS: Final = 30.0
+_SEND_SECONDS: Final = 1.0
 _BASE_BYTES: Final = 256 << 20
 _BYTES_PER_PIXEL: Final = 24  # Pillow's 4, twice while it converts, and the arrays made of them
 _ENCODE_SECONDS: Final = 30.0
@@ -88,6 +89,7 @@ class Sandbox:
         if ready != b"ready":
             self.close()
             raise RuntimeError("the codec process did not start; its stderr says why")
+        self._control.settimeout(_SEND_SECONDS)
 
     def close(self) -> None:
         """End every child and the process they are forked from; returns when they are gone."""
@@ -179,13 +181,14 @@ class Sandbox:
         return int(EXIT_CODE.unpack(status)[0])
 
     def _send(self, message: bytes, fds: list[int]) -> None:
-        if self._zygote is None or self._zygote.poll() is not None:
+        if self._control is None:
+            raise RuntimeError("a sandbox works between its start and its close")
+        try:
+            socket.send_fds(self._control, [message], fds)
+        except OSError:  # it was killed; this order never reached it
             self.close()
             self.start()
-        try:
-            socket.send_fds(cast("socket.socket", self._control), [message], fds)
-        except OSError as error:
-            raise refusal("worker_crashed", "The codec process ended before the work.") from error
+            socket.send_fds(self._control, [message], fds)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from pipeline.errors import PipelineError, RetryLaterError, UnparseableError
 from pipeline.events import JobMessage, event_message, terminal_message
 from pipeline.failures import write_error_file
-from pipeline.job import LEASED, MAX_FAULTS, Job, Status, claim, fail, publish, release, succeed
+from pipeline.job import LEASED, MAX_FAULTS, Job, Status, cancel, claim, fail, publish, release, succeed
 from pipeline.outbox import Relay
 from pipeline.ports import Bus, Clock, Delivery, Documents, ObjectStore
 from processors.commit import write_output
@@ -22,6 +22,9 @@ from processors.upscale import Result, Upscaler
 
 #: Waits before the next attempt of a job that met a fault or an outage; the last one repeats.
 RETRY_DELAYS_SECONDS = (1.0, 5.0, 15.0, 60.0)
+
+#: Errors that say the upload is no longer what the job was made for, and why that ends it without a failure.
+OVERTAKEN = {"object_changed": "superseded", "object_missing": "upload_deleted"}
 
 log = structlog.get_logger()
 
@@ -98,7 +101,7 @@ class Worker:
             await self._defer(job, "An unexpected error; it is tried again.", fault=True, cause=error)
 
     async def _pass_commit_point(self, job: Job, lost: threading.Event) -> Job:
-        publishing = publish(job, self.clock())
+        publishing = publish(job, self.clock(), lease_seconds=LEASE_SECONDS)
         if lost.is_set() or not await self.documents.jobs.save(publishing):
             raise Stopped
         return publishing
@@ -110,7 +113,10 @@ class Worker:
         await self._end(succeed(job, self.clock(), outputs=(output,), quality=result.verdict))
 
     async def _give_up(self, job: Job, error: PipelineError) -> None:
-        """Fail the job for good, or only this attempt; an outage of ours is no fault of the job."""
+        """End the job, or only this attempt; an outage of ours is no fault of the job."""
+        if error.code in OVERTAKEN:
+            await self._end(cancel(job, self.clock(), reason=OVERTAKEN[error.code]))
+            return
         fault = error.code != "storage_unavailable"
         if not error.retryable or (fault and job.faults + 1 >= MAX_FAULTS):
             await self._fail(job, error)
@@ -128,7 +134,7 @@ class Worker:
         await self._announce(job)
 
     async def _announce(self, job: Job) -> None:
-        if job.status is Status.FAILED:
+        if job.error is not None and job.error.code != "source_superseded":  # the output there is right: no error
             await write_error_file(self.objects, job)
         await self.relay.send([terminal_message(job)])
 

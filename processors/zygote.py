@@ -105,9 +105,10 @@ def serve(control: socket.socket, codec: Codec) -> None:
 
 
 def _fork(order: Order, codec: Codec, fds: list[int]) -> Child:
+    parent = os.getpid()
     pid = os.fork()
     if pid == 0:
-        _work(order, codec, *fds[:2])
+        _work(order, codec, *fds[:2], parent=parent)
     source, answer, status = fds
     os.close(source)
     os.close(answer)
@@ -124,15 +125,16 @@ def _settle(child: Child) -> None:
     os.close(child.pidfd)
 
 
-def _work(order: Order, codec: Codec, source_fd: int, answer_fd: int) -> NoReturn:
+def _work(order: Order, codec: Codec, source_fd: int, answer_fd: int, *, parent: int) -> NoReturn:
     """The life of a child. Only the exit code and the bytes in the answer memory leave it."""
     code = 1
     try:
         source = memoryview(mmap.mmap(source_fd, 0))
         answer = memoryview(mmap.mmap(answer_fd, 0))
         _confine(memory_bytes=order.memory_bytes, cpu_seconds=math.ceil(order.wall_seconds) + 1)
-        _answer(order, codec, source, answer)
-        code = 0
+        if os.getppid() == parent:  # or it died before the kernel was told to end this process with it
+            _answer(order, codec, source, answer)
+            code = 0
     except BaseException:  # noqa: BLE001 - a child must never return into the loop of its parent
         traceback.print_exc()
     finally:
@@ -163,7 +165,7 @@ def _confine(*, memory_bytes: int, cpu_seconds: int) -> None:
 
 
 def _limits(memory_bytes: int, cpu_seconds: int) -> Iterator[tuple[int, int, int]]:
-    pass
+    yield resource.RLIMIT_AS, memory_bytes, memory_bytes
     yield resource.RLIMIT_CPU, cpu_seconds, cpu_seconds + 1  # SIGXCPU first, which says why
     for kind in (resource.RLIMIT_NOFILE, resource.RLIMIT_NPROC, resource.RLIMIT_FSIZE, resource.RLIMIT_CORE):
         yield kind, 0, 0
@@ -176,10 +178,8 @@ def _answer(order: Order, codec: Codec, source: memoryview, answer: memoryview) 
     except PipelineError as error:
         kind, size = REFUSAL, _put_refusal(error, body)
     except MemoryError:
-        kind, size = (
-            REFUSAL,
-            _put_refusal(refusal("image_too_large", "The picture needs more memory than it may."), body),
-        )
+        over = refusal("image_too_large", "The picture needs more memory than it may have.")
+        kind, size = REFUSAL, _put_refusal(over, body)
     ANSWER.pack_into(answer, 0, kind, size)
 
 

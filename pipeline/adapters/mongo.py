@@ -10,6 +10,7 @@ from bson.codec_options import CodecOptions
 from pymongo import ASCENDING, DESCENDING, AsyncMongoClient, IndexModel
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import DuplicateKeyError
+from pymongo.monitoring import CommandListener
 
 from pipeline.events import Message
 from pipeline.job import LEASED, TERMINAL, Job, Status
@@ -35,11 +36,18 @@ INDEXES: Final[Mapping[str, Sequence[IndexModel]]] = {
 }
 
 
-def connect(url: str, *, timeout_seconds: float = 5.0) -> AsyncMongoClient[Document]:
-    """A client that gives up after *timeout_seconds* instead of hanging, and knows time zones."""
+def connect(
+    url: str, *, timeout_seconds: float = 5.0, listeners: Sequence[CommandListener] = ()
+) -> AsyncMongoClient[Document]:
+    """A client that gives up after *timeout_seconds* instead of hanging; *listeners* hear of every command."""
     milliseconds = int(timeout_seconds * 1000)
     return AsyncMongoClient(
-        url, tz_aware=True, serverSelectionTimeoutMS=milliseconds, socketTimeoutMS=4 * milliseconds, w="majority"
+        url,
+        tz_aware=True,
+        serverSelectionTimeoutMS=milliseconds,
+        socketTimeoutMS=4 * milliseconds,
+        w="majority",
+        event_listeners=list(listeners),
     )
 
 

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from pipeline.errors import PipelineError
 from processors.models.registry import Model, Network, Weights
@@ -25,7 +24,8 @@ class TorchEngine:
     overlap_px: int
     network: Network
     device: "torch.device"
-    weights: "list[torch.Tensor]"
+    weights: Weights
+    tensors: "list[torch.Tensor]"
     name: str = "torch"
 
     def upscale(self, tile: Pixels) -> Pixels:
@@ -52,10 +52,10 @@ class TorchEngine:
         import torch
 
         samples = torch.from_numpy(np.ascontiguousarray(tile)).to(self.device).permute(2, 0, 1)[None]
-        result = run_network(self.network, self.weights, samples.to(self.weights[0].dtype) / 255).float()
+        result = run_network(self.network, self.tensors, samples.to(self.tensors[0].dtype) / 255).float()
         if self.precision == "fp16" and not bool(torch.isfinite(result).all()):
             # some cards give NaN in half precision (GTX 16xx): this one may not be trusted with it again
-            self.weights = [array.float() for array in self.weights]
+            self.tensors = _tensors(self.weights, torch.float32, self.device)
             self.precision = "f32"
             return self._run(tile)
         rounded = result[0].mul_(255).round_().clamp_(0, 255).to(torch.uint8)
@@ -77,30 +77,31 @@ def open_torch(model: Model, weights: Weights, *, device: str) -> TorchEngine:
         overlap_px=model.network.overlap_px,
         network=model.network,
         device=torch.device(device),
-        weights=[_tensor(array).to(device, dtype) for array in weights],
+        weights=weights,
+        tensors=_tensors(weights, dtype, torch.device(device)),
     )
 
 
-def run_network(network: Network, weights: "list[torch.Tensor]", planes: "torch.Tensor") -> "torch.Tensor":
+def run_network(network: Network, tensors: "list[torch.Tensor]", planes: "torch.Tensor") -> "torch.Tensor":
     """Run (1, 3, H, W) *planes* through *network*; return (1, 3, H * scale, W * scale)."""
     import torch
 
     planes = planes.contiguous(memory_format=torch.channels_last)
-    return _rrdb(network, weights, planes) if network.architecture == "rrdb" else _srvgg(network, weights, planes)
+    return _rrdb(network, tensors, planes) if network.architecture == "rrdb" else _srvgg(network, tensors, planes)
 
 
-def _tensor(array: npt.NDArray[np.float32]) -> "torch.Tensor":
+def _tensors(weights: Weights, dtype: "torch.dtype", device: "torch.device") -> "list[torch.Tensor]":
     import torch
 
-    tensor = torch.from_numpy(np.array(array))
-    return tensor.contiguous(memory_format=torch.channels_last) if tensor.dim() == 4 else tensor
+    tensors = [torch.from_numpy(np.array(array)).to(device, dtype) for array in weights]
+    return [x.contiguous(memory_format=torch.channels_last) if x.dim() == 4 else x for x in tensors]
 
 
-def _rrdb(network: Network, weights: "list[torch.Tensor]", planes: "torch.Tensor") -> "torch.Tensor":
+def _rrdb(network: Network, tensors: "list[torch.Tensor]", planes: "torch.Tensor") -> "torch.Tensor":
     import torch
     import torch.nn.functional as f
 
-    arrays = iter(weights)
+    arrays = iter(tensors)
 
     def convolve(x: "torch.Tensor") -> "torch.Tensor":
         return f.conv2d(x, next(arrays), next(arrays), padding=1)
@@ -120,10 +121,10 @@ def _rrdb(network: Network, weights: "list[torch.Tensor]", planes: "torch.Tensor
     return convolve(f.leaky_relu_(convolve(x), 0.2))
 
 
-def _srvgg(network: Network, weights: "list[torch.Tensor]", planes: "torch.Tensor") -> "torch.Tensor":
+def _srvgg(network: Network, tensors: "list[torch.Tensor]", planes: "torch.Tensor") -> "torch.Tensor":
     import torch.nn.functional as f
 
-    arrays = iter(weights)
+    arrays = iter(tensors)
     x = planes
     for _ in range(network.blocks + 1):
         x = f.prelu(f.conv2d(x, next(arrays), next(arrays), padding=1), next(arrays))

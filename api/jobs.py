@@ -1,0 +1,88 @@
+"""What an owner may do with jobs that exist: find them, show them, fetch their result, cancel them."""
+
+from typing import Final
+
+from api.answers import JobPage
+from api.endings import end
+from api.progress import LiveProgress
+from api.requests import JobsQuery, encode_cursor
+from pipeline.errors import PipelineError
+from pipeline.job import Job, Status, TransitionError, cancel
+from pipeline.outbox import Relay
+from pipeline.ports import Clock, JobStore, ObjectMissingError, ObjectStore, Presigner
+from pipeline.wire import JobOut
+
+#: How long the address of a result can be used.
+RESULT_SECONDS: Final = 600
+#: A job changes a handful of times in its life, so whoever loses this often meets a fault.
+CANCEL_TRIES: Final = 5
+
+
+async def find(jobs: JobStore, owner: str, job_id: str) -> Job:
+    """The owner's job; raises `job_not_found` for anybody else's too."""
+    job = await jobs.get(job_id)
+    if job is None or job.owner != owner:
+        raise PipelineError("There is no such job.", code="job_not_found", hint="GET /v1/jobs lists yours.")
+    return job
+
+
+def show(job: Job, progress: LiveProgress, *, public_url: str) -> JobOut:
+    """The job as its owner sees it."""
+    return JobOut.of(job, public_url=public_url, progress=progress.of(job))
+
+
+async def page(jobs: JobStore, owner: str, query: JobsQuery, *, progress: LiveProgress, public_url: str) -> JobPage:
+    """One page of the owner's jobs."""
+    found = await jobs.page(owner, limit=query.limit + 1, before=query.cursor, status=query.status, key=query.key)
+    shown = found[: query.limit]
+    return JobPage(
+        items=tuple(show(job, progress, public_url=public_url) for job in shown),
+        next_cursor=encode_cursor(shown[-1].id) if len(found) > len(shown) else None,
+    )
+
+
+async def result_url(job: Job, objects: ObjectStore, presigner: Presigner) -> str:
+    """A signed address of the main output; raises `job_not_finished` and `output_expired`."""
+    if job.status is not Status.SUCCEEDED:
+        raise _no_result(job)
+    output = job.outputs[0]
+    try:
+        present = await objects.head(output.bucket, output.key)
+    except ObjectMissingError:
+        raise _expired("The output is gone.") from None
+    if present.etag != output.etag:
+        raise _expired("A later job has replaced the output.")
+    name = output.key.rpartition("/")[2]
+    return presigner.get(output.bucket, output.key, filename=name, expires_seconds=RESULT_SECONDS)
+
+
+def _no_result(job: Job) -> PipelineError:
+    detail = f"The job is {job.status}."
+    if job.error is not None:
+        detail = f"The job has failed with {job.error.code}: {job.error.detail}"
+    hint = "Submit the picture again." if job.terminal else "Ask again once the job has succeeded."
+    return PipelineError(detail, code="job_not_finished", hint=hint, retryable=not job.terminal)
+
+
+def _expired(detail: str) -> PipelineError:
+    return PipelineError(detail, code="output_expired", hint="Submit the picture again.")
+
+
+async def cancel_job(jobs: JobStore, relay: Relay, owner: str, job_id: str, *, clock: Clock) -> Job:
+    """Cancel the owner's job, or find it canceled; raises `job_not_found` and `job_not_cancelable`."""
+    for _ in range(CANCEL_TRIES):
+        job = await find(jobs, owner, job_id)
+        if job.status is Status.CANCELED:
+            return job
+        try:
+            canceled = cancel(job, clock(), reason="canceled_by_owner")
+        except TransitionError:
+            raise _not_cancelable(f"The job is {job.status}.") from None
+        if await end(jobs, relay, canceled):
+            return canceled
+    raise _not_cancelable("The job changes faster than it can be canceled.", retryable=True)
+
+
+def _not_cancelable(detail: str, *, retryable: bool = False) -> PipelineError:
+    hint = "A job can be canceled until it publishes its result."
+    return PipelineError(detail, code="job_not_cancelable", hint=hint, retryable=retryable)

@@ -1,0 +1,100 @@
+"""OpenAPI 3.1 from the table of resources: pydantic describes the models, the operations say the rest. Pure."""
+
+import re
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from itertools import groupby
+from typing import Any, Final, Literal
+
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from api.answers import Problem
+from api.operations import Operation, Resource
+from api.problems import MEDIA_TYPE
+from pipeline.errors import CODES
+
+VERSION: Final = "1"
+Json = dict[str, Any]
+Mode = Literal["validation", "serialization"]
+Schemas = Mapping[Any, Json]  # by (model, mode)
+
+
+def describe(table: Sequence[Resource]) -> Json:
+    """The OpenAPI document of *table*."""
+    operations = [operation for line in table for operation in line.operations.values()]
+    schemas, definitions = models_json_schema(_models(operations), ref_template="#/components/schemas/{model}")
+    components = definitions["$defs"]
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Enlarger", "version": VERSION, "description": "Image upscaling over object storage."},
+        "paths": {line.path: _path(line, schemas, components) for line in table},
+        "components": {
+            "schemas": components,
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+        },
+    }
+
+
+def _models(operations: Sequence[Operation]) -> list[tuple[type[BaseModel], Mode]]:
+    models: set[tuple[type[BaseModel], Mode]] = {(Problem, "serialization")}
+    for operation in operations:
+        models |= {(model, "validation") for model in (operation.body, operation.form, operation.query) if model}
+        models |= {(model, "serialization") for model in operation.answers.values() if model}
+    return sorted(models, key=lambda pair: (pair[0].__name__, pair[1]))
+
+
+def _path(line: Resource, schemas: Schemas, components: Json) -> Json:
+    names = re.findall(r"{(\w+)}", line.path)
+    shared = [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names]
+    described = {method.lower(): _operation(made, schemas, components) for method, made in line.operations.items()}
+    return {"parameters": shared, **described} if shared else described
+
+
+def _operation(operation: Operation, schemas: Schemas, components: Json) -> Json:
+    described: Json = {
+        "operationId": operation.handler.__name__,
+        "summary": operation.summary,
+        "security": [] if operation.access == "public" else [{"token": []}],
+        "responses": _answers(operation, schemas) | _refusals(operation, schemas),
+    }
+    for kind, model in (("application/json", operation.body), ("multipart/form-data", operation.form)):
+        if model is not None:
+            described["requestBody"] = {"required": True, "content": _content(kind, schemas[model, "validation"])}
+    if operation.query is not None:
+        described["parameters"] = _parameters(components[operation.query.__name__])
+    return described
+
+
+def _answers(operation: Operation, schemas: Schemas) -> Json:
+    answers: Json = {}
+    for status, model in operation.answers.items():
+        answer: Json = {"description": HTTPStatus(status).phrase}
+        if model is not None:
+            answer["content"] = _content("application/json", schemas[model, "serialization"])
+        answers[str(status)] = answer
+    return answers
+
+
+def _refusals(operation: Operation, schemas: Schemas) -> Json:
+    """One answer per status, which lists the codes that it can carry."""
+    problem = schemas[Problem, "serialization"]
+    by_status = groupby(sorted(operation.codes, key=CODES.__getitem__), key=CODES.__getitem__)
+    answers: Json = {}
+    for status, group in by_status:
+        codes = sorted(group)
+        schema = {"allOf": [problem, {"properties": {"code": {"enum": codes}}}]}
+        answers[str(status.value)] = {"description": ", ".join(codes), "content": _content(MEDIA_TYPE, schema)}
+    return answers
+
+
+def _parameters(query: Json) -> list[Json]:
+    required = query.get("required", [])
+    return [
+        {"name": name, "in": "query", "required": name in required, "schema": schema}
+        for name, schema in query["properties"].items()
+    ]
+
+
+def _content(kind: str, schema: Json) -> Json:
+    return {kind: {"schema": schema}}

@@ -1,0 +1,100 @@
+"""Routes as data: what a call takes, answers and refuses is declared once, then enforced and described from that."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from pydantic import BaseModel
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from api.access import admit
+from api.envelope import BodyLimit
+from api.services import Services
+
+Handler = Callable[[Request[Services]], Awaitable[Response]]
+Access = Literal["public", "token", "admin"]
+SMALL_BODY_BYTES: Final = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One method of one address.
+
+    Args:
+        handler: Answers the request.
+        summary: One sentence for the description.
+        answers: The model of each successful status; None where the body is empty or free.
+        access: Who may call it. For all but `public`, `request.user` is the caller's `Token`.
+        body: Model of a JSON body.
+        form: Model of a multipart body.
+        query: Model of the query string.
+        refusals: Error codes of its own; those that follow from the other fields are added in `codes`.
+    """
+
+    handler: Handler
+    summary: str
+    answers: Mapping[int, type[BaseModel] | None]
+    access: Access = "token"
+    body: type[BaseModel] | None = None
+    form: type[BaseModel] | None = None
+    query: type[BaseModel] | None = None
+    refusals: tuple[str, ...] = ()
+
+    @property
+    def codes(self) -> list[str]:
+        """Every error code that this operation can answer."""
+        codes = {*self.refusals, "internal_error", "body_too_large"}
+        if self.access != "public":
+            codes |= {"token_invalid", "storage_unavailable"}
+        if self.access == "admin":
+            codes.add("token_forbidden")
+        if self.body or self.form:
+            codes |= {"type_unsupported", "request_malformed", "request_invalid"}
+        if self.query:
+            codes.add("request_invalid")
+        return sorted(codes)
+
+
+def operation(
+    summary: str,
+    *,
+    answers: Mapping[int, type[BaseModel] | None],
+    access: Access = "token",
+    body: type[BaseModel] | None = None,
+    form: type[BaseModel] | None = None,
+    query: type[BaseModel] | None = None,
+    refusals: tuple[str, ...] = (),
+) -> Callable[[Handler], Operation]:
+    """Declare the function below an `Operation`; the arguments are its fields."""
+    return lambda handler: Operation(handler, summary, answers, access, body, form, query, refusals)
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """One address with all its methods: a single route, so that `Allow` lists them all."""
+
+    path: str
+    operations: Mapping[str, Operation]
+    limit: Callable[[Services], int]
+
+    def route(self) -> Route:
+        """The route that enforces what the operations declare."""
+
+        async def dispatch(request: Request[Services]) -> Response:
+            chosen = self.operations["GET" if request.method == "HEAD" else request.method]
+            if chosen.access != "public":
+                request.scope["user"] = await admit(request, admin=chosen.access == "admin")
+            return await chosen.handler(request)
+
+        limited = [Middleware(BodyLimit, limit=self.limit)]
+        return Route(self.path, dispatch, methods=list(self.operations), name=self.path, middleware=limited)
+
+
+def resource(
+    path: str, *, limit: Callable[[Services], int] = lambda _: SMALL_BODY_BYTES, **operations: Operation
+) -> Resource:
+    """One line of the table: `resource("/v1/jobs", GET=read_jobs, POST=submit)`."""
+    return Resource(path, operations, limit)

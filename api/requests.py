@@ -1,0 +1,165 @@
+"""What clients may send, as models. Unknown fields are refused; whatever is wrong is named by a pointer."""
+
+import base64
+import json
+import re
+from typing import Annotated, Any, Final
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationInfo,
+    WithJsonSchema,
+)
+from starlette.datastructures import UploadFile
+
+from api.filenames import clean_filename
+from pipeline.errors import PipelineError
+from pipeline.identity import JOB_ID
+from pipeline.job import Status
+from pipeline.options import Options, invalid, parse
+
+MAX_PAGE: Final = 200
+MAX_WEBHOOK: Final = 2048
+CONTENT_TYPE: Final = r"^[a-z]+/[a-z0-9.+-]{1,64}$"
+#: Context of `UploadRequest`: the most bytes that an upload may have.
+MAX_UPLOAD_BYTES: Final = "max_upload_bytes"
+
+
+def webhook_url(url: str) -> str:
+    """*url* if it may be called at all; which networks it may reach is decided when it is called.
+
+    Raises:
+        PipelineError: `webhook_url_refused`.
+    """
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        raise _refused() from None
+    plain = len(url) <= MAX_WEBHOOK and all("!" <= char <= "~" and char != "\\" for char in url)
+    if not (usable and plain and "@" not in parts.netloc):
+        raise _refused()
+    return url
+
+
+def _refused() -> PipelineError:
+    return PipelineError(
+        "This webhook URL cannot be called.",
+        code="webhook_url_refused",
+        hint=f"Give an http or https URL with a host, without credentials, of at most {MAX_WEBHOOK} ASCII characters.",
+    )
+
+
+def encode_cursor(job_id: str) -> str:
+    """The cursor of the page that starts below *job_id*."""
+    return base64.urlsafe_b64encode(job_id.encode()).decode().rstrip("=")
+
+
+def _decode_cursor(cursor: str) -> str:
+    try:
+        job_id = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
+    except ValueError:
+        job_id = ""
+    if not JOB_ID.fullmatch(job_id):
+        raise ValueError("not a cursor of ours: use next_cursor as it was given")
+    return job_id
+
+
+def _from_text(text: object) -> Any:  # noqa: ANN401 - any JSON value
+    """A form field that holds JSON; empty means nothing was said."""
+    if not isinstance(text, str):
+        raise ValueError("must be a text field that holds JSON")  # noqa: TRY004 - pydantic reports ValueErrors
+    try:
+        return json.loads(text or "{}")
+    except (ValueError, RecursionError):
+        raise ValueError("must hold JSON") from None
+
+
+def _options_from_text(text: object) -> Options:
+    try:
+        return parse(_from_text(text))
+    except ValueError as error:
+        raise invalid(f"The field options {error}.") from error
+
+
+def _whole(value: object) -> object:
+    return int(value) if isinstance(value, float) and value.is_integer() else value  # JSON knows one number type
+
+
+def _within_limit(size: int, info: ValidationInfo) -> int:
+    if info.context is None:
+        raise LookupError("an upload is checked against a limit")
+    limit: int = info.context[MAX_UPLOAD_BYTES]
+    if size > limit:
+        raise ValueError(f"should be at most {limit}")
+    return size
+
+
+def _not_empty(file: UploadFile) -> UploadFile:
+    if not file.size:
+        raise PipelineError("The file is empty.", code="image_empty", hint="Send a picture.")
+    return file
+
+
+Filename = Annotated[str, Field(min_length=1, max_length=4096), AfterValidator(clean_filename)]
+SizeBytes = Annotated[int, Field(strict=True, ge=1), BeforeValidator(_whole), AfterValidator(_within_limit)]
+ContentType = Annotated[str, StringConstraints(pattern=CONTENT_TYPE)]
+Wishes = Annotated[Options, BeforeValidator(parse)]
+WebhookUrl = Annotated[str, AfterValidator(webhook_url), WithJsonSchema({"type": "string", "format": "uri"})]
+MetadataName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+Metadata = Annotated[dict[MetadataName, Annotated[str, StringConstraints(max_length=512)]], Field(max_length=32)]
+_FILE: Final = {"type": "string", "contentMediaType": "application/octet-stream"}
+_JSON_TEXT: Final = {"type": "string", "contentMediaType": "application/json"}
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+
+class UploadRequest(_Request):
+    """A file that will be sent to the object store."""
+
+    filename: Filename
+    size_bytes: SizeBytes
+    content_type: ContentType | None = None
+    options: Wishes = Field(default_factory=Options)
+    webhook: WebhookUrl | None = None
+    metadata: Metadata = Field(default_factory=dict)
+
+
+class SubmissionForm(_Request):
+    """A file that comes with its wishes; `options` and `metadata` are one field of JSON each."""
+
+    file: Annotated[UploadFile, AfterValidator(_not_empty), WithJsonSchema(_FILE)]
+    options: Annotated[Options, BeforeValidator(_options_from_text), WithJsonSchema(_JSON_TEXT)] = Field(
+        default_factory=Options
+    )
+    webhook: WebhookUrl | None = None
+    metadata: Annotated[Metadata, BeforeValidator(_from_text), WithJsonSchema(_JSON_TEXT)] = Field(default_factory=dict)
+
+    def announcement(self) -> dict[str, Any]:
+        """The same wishes as fields of an `UploadRequest`, which is where names and sizes are checked."""
+        said = (self.file.content_type or "").partition(";")[0].strip().lower()
+        return {
+            "filename": self.file.filename,
+            "size_bytes": self.file.size,
+            "content_type": said if re.fullmatch(CONTENT_TYPE, said) else None,
+            "options": self.options,
+            "webhook": self.webhook,
+            "metadata": self.metadata,
+        }
+
+
+class JobsQuery(_Request):
+    """Which jobs to list. `limit` is brought between 1 and 200."""
+
+    limit: Annotated[int, AfterValidator(lambda limit: max(1, min(MAX_PAGE, limit)))] = 50
+    cursor: Annotated[str, Field(max_length=100), AfterValidator(_decode_cursor)] | None = None
+    status: Status | None = None
+    key: Annotated[str, StringConstraints(max_length=1024)] | None = None

@@ -1,0 +1,82 @@
+"""Handlers of jobs that exist."""
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from api import jobs
+from api.answers import JobPage, Metrics
+from api.exchange import answer, read_query
+from api.operations import operation
+from api.requests import JobsQuery
+from api.services import Services
+from pipeline.errors import PipelineError
+from pipeline.job import Job
+from pipeline.wire import JobOut
+
+
+@operation("List your jobs, newest first", answers={200: JobPage}, query=JobsQuery)
+async def list_jobs(request: Request[Services]) -> Response:
+    """`GET /v1/jobs`."""
+    services = request.state
+    page = await jobs.page(
+        services["documents"].jobs,
+        request.user.owner,
+        read_query(request, JobsQuery),
+        progress=services["progress"],
+        public_url=services["public_url"],
+    )
+    return answer(page)
+
+
+@operation("Read one job", answers={200: JobOut}, refusals=("job_not_found",))
+async def read_job(request: Request[Services]) -> Response:
+    """`GET /v1/jobs/{job_id}`."""
+    return _shown(request, await _find(request))
+
+
+@operation(
+    "Fetch the main output: a redirect to a signed address that works for ten minutes",
+    answers={302: None},
+    refusals=("job_not_found", "job_not_finished", "output_expired"),
+)
+async def read_result(request: Request[Services]) -> Response:
+    """`GET /v1/jobs/{job_id}/result`."""
+    services = request.state
+    url = await jobs.result_url(await _find(request), services["objects"], services["presigner"])
+    return RedirectResponse(url, 302)
+
+
+@operation(
+    "Read what the job's present run measured",
+    answers={200: Metrics},
+    refusals=("job_not_found", "metrics_not_ready"),
+)
+async def read_metrics(request: Request[Services]) -> Response:
+    """`GET /v1/jobs/{job_id}/metrics`."""
+    job = await _find(request)
+    document = await request.state["documents"].quality.get(job.id, job.run)
+    if document is None:
+        hint = "They are there once the job has succeeded."
+        raise PipelineError(f"The job is {job.status}.", code="metrics_not_ready", hint=hint)
+    return answer(Metrics.model_validate(document))
+
+
+@operation(
+    "Cancel a job; canceling it twice is no error",
+    answers={200: JobOut},
+    refusals=("job_not_found", "job_not_cancelable"),
+)
+async def cancel_job(request: Request[Services]) -> Response:
+    """`POST /v1/jobs/{job_id}/cancel`."""
+    services = request.state
+    store, owner, job_id = services["documents"].jobs, request.user.owner, request.path_params["job_id"]
+    canceled = await jobs.cancel_job(store, services["relay"], owner, job_id, clock=services["clock"])
+    return _shown(request, canceled)
+
+
+async def _find(request: Request[Services]) -> Job:
+    return await jobs.find(request.state["documents"].jobs, request.user.owner, request.path_params["job_id"])
+
+
+def _shown(request: Request[Services], job: Job) -> Response:
+    return answer(jobs.show(job, request.state["progress"], public_url=request.state["public_url"]))

@@ -1,0 +1,108 @@
+"""New jobs: announced for a file that the client sends to the object store, or with a file that we send there."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import BinaryIO, Final
+
+import structlog
+
+from api.endings import end
+from api.requests import UploadRequest
+from api.workers import live_reports, refuse_unknown_model
+from pipeline.errors import PipelineError
+from pipeline.identity import reserved_key
+from pipeline.job import Job, JobOptions, Source, Status, fail
+from pipeline.outbox import Relay
+from pipeline.ports import Clock, Documents, ObjectStore, Presigner, UploadForm, UploadPut
+from pipeline.topology import UPLOADS_BUCKET
+
+#: How long an announced file may take to arrive.
+UPLOAD_SECONDS: Final = 3600
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """A job that waits for its file, and the two ways to send it."""
+
+    job: Job
+    form: UploadForm
+    put: UploadPut
+
+
+class Submissions:
+    """Makes jobs; collaborators are injected."""
+
+    def __init__(
+        self,
+        documents: Documents,
+        objects: ObjectStore,
+        presigner: Presigner,
+        relay: Relay,
+        *,
+        clock: Clock,
+        new_id: Callable[[], str],
+    ) -> None:
+        self._documents = documents
+        self._objects = objects
+        self._presigner = presigner
+        self._relay = relay
+        self._clock = clock
+        self._new_id = new_id
+
+    async def announce(self, owner: str, wanted: UploadRequest) -> Announced:
+        """Store a job that waits for its file; raises `model_unknown`."""
+        job = await self._insert(owner, wanted)
+        key, size = job.source.key, wanted.size_bytes
+        form = self._presigner.form(
+            key, size_bytes=size, content_type=wanted.content_type, expires_seconds=UPLOAD_SECONDS
+        )
+        return Announced(job, form, self._presigner.put(key, size_bytes=size, expires_seconds=UPLOAD_SECONDS))
+
+    async def receive(self, owner: str, wanted: UploadRequest, file: BinaryIO) -> Job:
+        """Store a job and send its *file*, from which on it goes the way of every upload.
+
+        Raises:
+            PipelineError: `model_unknown`, or `storage_unavailable`, and then the job has failed.
+        """
+        job = await self._insert(owner, wanted)
+        try:
+            await self._objects.put(
+                UPLOADS_BUCKET, job.source.key, file, content_type=wanted.content_type or "application/octet-stream"
+            )
+        except Exception as error:
+            log.warning("upload.failed", job_id=job.id, error=repr(error))
+            lost = _not_stored()
+            await end(self._documents.jobs, self._relay, fail(job, self._clock(), lost))
+            raise lost from error
+        return await self._documents.jobs.get(job.id) or job
+
+    async def _insert(self, owner: str, wanted: UploadRequest) -> Job:
+        now = self._clock()
+        if wanted.options.model is not None:
+            refuse_unknown_model(wanted.options.model, await live_reports(self._documents.workers, now))
+        job_id = self._new_id()
+        key = reserved_key(job_id, wanted.filename)
+        job = Job(
+            id=job_id,
+            owner=owner,
+            status=Status.AWAITING_UPLOAD,
+            created_at=now,
+            updated_at=now,
+            expires_at=now + timedelta(seconds=UPLOAD_SECONDS),
+            source=Source(bucket=UPLOADS_BUCKET, key=key, bytes=wanted.size_bytes),
+            options=JobOptions(requested=wanted.options.model_dump(exclude_none=True)),
+            metadata=wanted.metadata,
+            webhook=wanted.webhook,
+        )
+        await self._documents.jobs.insert(job)
+        log.info("job.announced", job_id=job_id, bytes=wanted.size_bytes)
+        return job
+
+
+def _not_stored() -> PipelineError:
+    return PipelineError(
+        "The file could not be stored.", code="storage_unavailable", hint="Submit it again in a moment.", retryable=True
+    )

@@ -1,0 +1,31 @@
+"""Python SDK of Enlarger: upload a picture, wait for it, fetch it enlarged. Talks HTTP only.
+
+from enlarger import Client
+
+with Client("http://127.0.0.1:8000", token="...") as client:
+    job = client.upload("photo.jpg", {"scale": 4})
+    client.wait(job.id).raise_for_status()
+    client.result(job.id, "photo-x4.jpg")
+"""
+
+from enlarger.client import Client
+from enlarger.errors import EnlargerError
+from enlarger.models import Check, Doctor, Failure, Job, Metrics, Model, Output, Progress, Queue, Source, Worker
+from enlarger.retries import Clock
+
+__all__ = [
+    "Check",
+    "Client",
+    "Clock",
+    "Doctor",
+    "EnlargerError",
+    "Failure",
+    "Job",
+    "Metrics",
+    "Model",
+    "Output",
+    "Progress",
+    "Queue",
+    "Source",
+    "Worker",
+]

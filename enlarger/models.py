@@ -1,0 +1,200 @@
+"""What the service answers, as frozen values. Unknown fields are kept, never refused: newer services add some."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from pydantic import BaseModel, ConfigDict
+
+from enlarger.errors import EnlargerError
+
+TERMINAL: Final = frozenset({"succeeded", "failed", "canceled", "expired"})
+
+
+class Answer(BaseModel):
+    """A value read from the wire."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", protected_namespaces=())
+
+
+class Source(Answer):
+    """The upload. Sizes in bytes and pixels; None until known."""
+
+    bucket: str = ""
+    key: str = ""
+    bytes: int | None = None
+    width: int | None = None
+    height: int | None = None
+    format: str | None = None
+
+
+class Output(Answer):
+    """One object that the job wrote. Sizes in bytes and pixels."""
+
+    role: str = "main"
+    bucket: str = ""
+    key: str
+    sha256: str
+    bytes: int
+    width: int
+    height: int
+    format: str
+
+
+class Options(Answer):
+    """What was asked for, what holds, and where each value came from."""
+
+    requested: Mapping[str, Any] = {}
+    effective: Mapping[str, Any] = {}
+    origin: Mapping[str, str] = {}
+
+
+class Progress(Answer):
+    """How far the present attempt is, in percent from 0 to 100."""
+
+    percent: float = 0.0
+    stage: str | None = None
+
+
+class Queue(Answer):
+    """What stands before a waiting job; None where the service cannot say."""
+
+    lane: str | None = None
+    position: int | None = None
+    eta_seconds: float | None = None
+
+
+class Failure(Answer):
+    """Why a job failed and what to do."""
+
+    code: str
+    detail: str = ""
+    hint: str = ""
+    retryable: bool = False
+
+
+class Job(Answer):
+    """One request. Times are aware UTC."""
+
+    id: str
+    status: str
+    status_reason: str | None = None
+    operation: str = "upscale"
+    run: int = 1
+    attempt: int = 0
+    rev: int = 0
+    created_at: datetime | None = None
+    queued_at: datetime | None = None
+    started_at: datetime | None = None
+    completed_at: datetime | None = None
+    source: Source = Source()
+    options: Options = Options()
+    progress: Progress | None = None
+    queue: Queue | None = None
+    outputs: tuple[Output, ...] = ()
+    quality: Mapping[str, Any] | None = None
+    error: Failure | None = None
+    metadata: Mapping[str, Any] = {}
+
+    @property
+    def terminal(self) -> bool:
+        """This run is over."""
+        return self.status in TERMINAL
+
+    def raise_for_status(self) -> "Job":
+        """Return the job if it succeeded.
+
+        Raises:
+            EnlargerError: With the code, detail and hint of a job that failed; `job_canceled` or `job_expired`
+                for one that ended otherwise; `job_not_finished` for one that has not ended.
+        """
+        if self.status == "succeeded":
+            return self
+        if self.error is not None:
+            raise EnlargerError(self.error.detail, code=self.error.code, hint=self.error.hint)
+        code = f"job_{self.status}" if self.terminal else "job_not_finished"
+        raise EnlargerError(self.status_reason or f"The job is {self.status}", code=code)
+
+
+class JobPage(Answer):
+    """One page of jobs, newest first; a cursor leads to the next."""
+
+    items: tuple[Job, ...]
+    next_cursor: str | None = None
+
+
+class SignedPut(Answer):
+    """Where to PUT a file, with headers that are part of the signature."""
+
+    url: str
+    headers: Mapping[str, str] = {}
+
+
+class Upload(Answer):
+    """An announced job and where its file goes."""
+
+    job: Job
+    put: SignedPut
+
+
+class Metrics(Answer):
+    """What a finished run measured. Times in seconds, sizes in bytes and pixels."""
+
+    job_id: str
+    engine: str | None = None
+    precision: str | None = None
+    model: str | None = None
+    plan: Mapping[str, Any] = {}
+    stages_seconds: Mapping[str, float] = {}
+    input: Mapping[str, Any] = {}
+    output: Mapping[str, Any] = {}
+    fidelity: Mapping[str, Any] = {}
+
+
+class Model(Answer):
+    """One model that jobs can name."""
+
+    name: str
+    scales: tuple[float, ...] = ()
+    architecture: str | None = None
+    licence: str | None = None
+    source: str | None = None
+    available: bool = True
+
+
+class ModelList(Answer):
+    """Every model that the service knows."""
+
+    items: tuple[Model, ...]
+
+
+class Check(Answer):
+    """One dependency of the service, tried just now; `seconds` is how long the try took."""
+
+    name: str
+    status: str
+    detail: str = ""
+    seconds: float | None = None
+
+    @property
+    def passed(self) -> bool:
+        """The dependency works."""
+        return self.status == "pass"
+
+
+class Worker(Answer):
+    """What one processor reported of itself."""
+
+    name: str
+    engine: str | None = None
+    precision: str | None = None
+    probe: Mapping[str, Any] | None = None
+    models: tuple[Any, ...] = ()
+    seen_at: datetime | None = None
+
+
+class Doctor(Answer):
+    """Whether the service can work, and with what."""
+
+    checks: tuple[Check, ...]
+    workers: tuple[Worker, ...] = ()

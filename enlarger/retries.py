@@ -1,0 +1,82 @@
+"""When a request is tried again, and how long to wait before. Time comes from a `Clock`, so tests need none."""
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+import httpx2
+
+from enlarger.errors import EnlargerError
+
+#: Waits between tries; one try more than there are waits.
+BACKOFF_SECONDS: Final = (0.25, 0.5, 1.0, 2.0, 4.0)
+BUSY_STATUSES: Final = frozenset({429, 503})
+NEVER_SENT: Final = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
+CUT: Final = (httpx2.NetworkError, httpx2.TimeoutException, httpx2.RemoteProtocolError)
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """Where time and chance come from: seconds that only grow, a sleep in seconds, a number in [0, 1)."""
+
+    now: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+    chance: Callable[[], float] = random.random
+
+
+def persist(
+    attempt: Callable[[], _T],
+    *,
+    clock: Clock,
+    repeatable: bool = True,
+    waits: tuple[float, ...] = BACKOFF_SECONDS,
+) -> _T:
+    """Call *attempt* until it answers, at most once more than there are *waits*.
+
+    A busy answer (429, 503) is always worth another try, a cut connection only where the request is *repeatable*
+    or never left. A wait is the server's `Retry-After` or the next of *waits*, lengthened by up to a quarter so
+    that many clients do not come back at once.
+
+    Raises:
+        EnlargerError: `service_unreachable` when the last try found no server, else what *attempt* raised.
+    """
+    for wait in waits:
+        try:
+            return attempt()
+        except CUT as error:
+            if not (repeatable or isinstance(error, NEVER_SENT)):
+                raise unreachable(error) from error
+            seconds = wait
+        except httpx2.RequestError as error:
+            raise unreachable(error) from error
+        except EnlargerError as error:
+            if error.status not in BUSY_STATUSES:
+                raise
+            seconds = error.retry_after_seconds or wait
+        clock.sleep(seconds * (1 + clock.chance() / 4))
+    try:
+        return attempt()
+    except httpx2.RequestError as error:
+        raise unreachable(error) from error
+
+
+def unreachable(error: httpx2.RequestError) -> EnlargerError:
+    """Say which server did not answer."""
+    where = f"{error.request.url.scheme}://{error.request.url.netloc.decode()}"
+    return EnlargerError(
+        f"No answer from {where}: {error or type(error).__name__}",
+        code="service_unreachable",
+        hint="Check that the service runs and that this machine can reach that address.",
+    )
+
+
+def polling_waits() -> Iterator[float]:
+    """Seconds between looks at a job: quick at first, at most two."""
+    wait = 0.25
+    while True:
+        yield wait
+        wait = min(2.0, wait * 1.3)

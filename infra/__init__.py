@@ -1,0 +1,1 @@
+"""Servers and deployment: builds, the local supervisor, and the bootstrap of buckets, streams, users and indexes."""

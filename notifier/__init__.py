@@ -1,0 +1,1 @@
+"""Job events in, signed webhook deliveries out."""

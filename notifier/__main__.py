@@ -1,0 +1,57 @@
+"""The notifier process: reads its settings, builds its clients, then turns events into deliveries and sends them."""
+
+import asyncio
+import random
+from datetime import UTC, datetime
+from functools import partial
+from typing import Final
+
+from notifier.deliveries import MongoDeliveries
+from notifier.egress import Egress
+from notifier.sender import Sender, posting
+from notifier.settings import Settings
+from notifier.worker import announcing
+from pipeline.adapters import mongo, nats_bus
+from pipeline.consumer import consume, settling
+from pipeline.lifecycle import serve
+from pipeline.logs import configure
+from pipeline.topology import NOTIFIER
+
+LANES: Final = 2
+#: Longer than one attempt may take, shorter than a supervisor's patience.
+GRACE_SECONDS: Final = 25.0
+
+
+async def run(settings: Settings) -> None:
+    """Serve until SIGTERM."""
+    url = settings.mongo_url.get_secret_value()
+    bus = await nats_bus.connect(settings.nats_url.get_secret_value(), name="notifier")
+    client = mongo.connect(url)
+    egress = Egress(settings.egress_allow)
+    try:
+        db = mongo.database(client, url)
+        clock = partial(datetime.now, UTC)
+        deliveries = MongoDeliveries(db)
+        post = posting(mongo.documents(db).accounts, egress, clock)
+        sender = Sender(deliveries, post, clock=clock, random=random.random)
+        announce = announcing(deliveries, public_url=settings.public_url, clock=clock, wake=sender.wake.set)
+        pulls = [await bus.pull(NOTIFIER.name) for _ in range(LANES)]
+        await serve(
+            bus,
+            lambda stop: consume(pulls, settling(announce, bus), stop=stop, grace_seconds=GRACE_SECONDS),
+            lambda stop: sender.run(stop, grace_seconds=GRACE_SECONDS),
+        )
+    finally:
+        await egress.close()
+        await bus.close()
+        await client.close()
+
+
+def main() -> None:
+    """Entry point of `python -m notifier`."""
+    configure("notifier")
+    asyncio.run(run(Settings()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""What processes are told: their own credentials and nobody else's, in URLs that services can use."""
+
+import json
+import re
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from infra.addresses import SERVICES, Addresses
+from infra.envfile import owner_environment, write
+from infra.loglines import readable
+from infra.secrets import ACCOUNTS
+from infra.stack import NATS_CONFIG, Stack, minio_environment, nats_environment
+from pipeline.topology import DURABLES, STREAMS
+from tests.servers import new_stack
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Stack:
+    return new_stack(tmp_path)
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_service_is_told_its_own_password_and_no_other(stack: Stack, service: str) -> None:
+    told = json.dumps(dict(stack.service(service).env))
+    known = {account for account, password in stack.secrets.passwords.items() if password in told}
+    assert known == {service}
+    assert stack.secrets.token not in told
+
+
+def test_settings_of_a_person_reach_services_but_credentials_do_not(stack: Stack) -> None:
+    stack = new_stack(
+        stack.folders.root, {"ENLARGER_DEVICE": "cpu", "ENLARGER_TOKEN": "t", "ENLARGER_PASSWORD_API": "p"}
+    )
+    told = stack.service("ingest").env
+    assert told["ENLARGER_DEVICE"] == "cpu"
+    assert not {"ENLARGER_TOKEN", "ENLARGER_PASSWORD_API"} & set(told)
+
+
+def test_urls_of_an_account_keep_hosts_and_name_the_database() -> None:
+    root = Addresses("https://r:p@s3.example:9000", "nats://r:p@bus:4222", "mongodb://r:p@a:1,b:2/?replicaSet=x")
+    own = root.of("api", "secret")
+    assert own.minio == "https://api:secret@s3.example:9000"
+    assert own.nats == "nats://api:secret@bus:4222"
+    assert own.mongo == "mongodb://api:secret@a:1,b:2/enlarger?replicaSet=x&authSource=enlarger"
+
+
+def test_a_bus_that_is_not_ours_keeps_its_credentials() -> None:
+    root = Addresses("http://r:p@a:1", "nats://somebody:p@bus:4222", "mongodb://r:p@a:1", shared_nats=True)
+    assert root.of("api", "secret").nats == "nats://somebody:p@bus:4222"
+
+
+def test_nats_reads_every_password_as_text(stack: Stack) -> None:
+    """A bare value that starts with a digit would be a number to nats-server."""
+    environment = nats_environment(stack.secrets, "/store")
+    wanted = set(re.findall(r"\$(ENLARGER_\w+)", NATS_CONFIG.read_text()))
+    assert wanted == {
+        *(f"ENLARGER_PASSWORD_{name.upper()}" for name in ACCOUNTS if name != "owner"),
+        "ENLARGER_NATS_STORE",
+    }
+    assert all(json.loads(environment[name]) for name in wanted)
+
+
+def test_every_durable_and_every_dead_letter_has_a_user_that_may_use_it() -> None:
+    config = NATS_CONFIG.read_text()
+    for durable in DURABLES:
+        assert f'"$JS.API.CONSUMER.MSG.NEXT.{durable.stream}.{durable.name}"' in config
+        assert f'"$JS.ACK.{durable.stream}.{durable.name}.>"' in config
+        assert f'"dead.{durable.stream}"' in config
+    assert {durable.stream for durable in DURABLES} < {stream.name for stream in STREAMS}
+
+
+def test_only_the_durable_target_has_a_queue_folder_and_both_wait_for_jetstream(stack: Stack) -> None:
+    environment = minio_environment(stack.secrets, "bus:4222", "/queue")
+    assert [name for name, value in environment.items() if value == "/queue"] == ["MINIO_NOTIFY_NATS_QUEUE_DIR_DURABLE"]
+    assert environment["MINIO_NOTIFY_NATS_JETSTREAM_FAST"] == environment["MINIO_NOTIFY_NATS_JETSTREAM_DURABLE"] == "on"
+
+
+def test_the_env_file_is_private_and_a_shell_reads_it_as_it_is(stack: Stack, tmp_path: Path) -> None:
+    write(tmp_path / "env", stack)
+    lines = dict(line.split("=", 1) for line in (tmp_path / "env").read_text().splitlines())
+    assert lines == owner_environment(stack)
+    assert (tmp_path / "env").stat().st_mode & 0o777 == 0o600
+    assert all(re.fullmatch(r"[\w:/.-]+", value) for value in lines.values())
+    assert urlsplit(lines["AWS_ENDPOINT_URL"]).username is None
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        ('{"event": "job.claimed", "level": "info", "timestamp": "t", "job": "j"}', "info job.claimed job=j"),
+        ("plain text", "plain text"),
+        ("{broken", "{broken"),
+        ("[1]", "[1]"),
+        ('{"no": "event"}', '{"no": "event"}'),
+    ],
+)
+def test_json_log_lines_are_shown_as_words(line: str, shown: str) -> None:
+    assert readable(line) == shown

@@ -1,0 +1,156 @@
+"""Bucket notifications as MinIO writes them, and the keys that nobody wants enlarged."""
+
+import json
+from typing import Any
+from urllib.parse import quote_plus
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ingest.notice import Notice, ignored, parse
+from pipeline.errors import UnparseableError
+
+SEQUENCER = "18A1B2C3D4E5F607"
+ETAG = "9e107d9d372bb6826bd81d3542a419d6"
+keys = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
+
+
+def notification(event: str, object_: dict[str, Any], *, key: str = "trip/@x4/a.jpg") -> bytes:
+    """Every field that MinIO sends (cmd/event-notification.go of minio/minio)."""
+    record = {
+        "eventVersion": "2.0",
+        "eventSource": "minio:s3",
+        "awsRegion": "us-east-1",
+        "eventTime": "2026-01-02T03:04:05.678Z",
+        "eventName": event,
+        "userIdentity": {"principalId": "owner"},
+        "requestParameters": {"principalId": "owner", "region": "us-east-1", "sourceIPAddress": "127.0.0.1"},
+        "responseElements": {
+            "x-amz-id-2": "dd9025bab4ad464b049177c95eb6ebf374d3b3fd1af9251148b658df7ac2e3e8",
+            "x-amz-request-id": "1886F5B1D2C3A4E5",
+            "x-minio-deployment-id": "f1f1f1f1-0000-0000-0000-000000000000",
+            "x-minio-origin-endpoint": "http://127.0.0.1:9000",
+        },
+        "s3": {
+            "s3SchemaVersion": "1.0",
+            "configurationId": "Config",
+            "bucket": {
+                "name": "uploads",
+                "ownerIdentity": {"principalId": "owner"},
+                "arn": "arn:aws:s3:::uploads",
+            },
+            "object": {"key": quote_plus(key), "sequencer": SEQUENCER} | object_,
+        },
+        "source": {"host": "127.0.0.1", "port": "", "userAgent": "MinIO (linux; amd64) minio-py/7.2.20"},
+    }
+    return json.dumps({"EventName": event, "Key": f"uploads/{key}", "Records": [record]}).encode()
+
+
+CREATED = {
+    "size": 142_000,
+    "eTag": ETAG,
+    "contentType": "image/jpeg",
+    "userMetadata": {"X-Amz-Meta-Up-Scale": "2", "content-type": "image/jpeg"},
+}
+WHOLE = Notice("created", "trip/@x4/a.jpg", SEQUENCER, ETAG)
+
+
+@pytest.mark.parametrize(
+    ("event", "object_", "notice"),
+    [
+        ("s3:ObjectCreated:Put", CREATED, WHOLE),
+        ("s3:ObjectCreated:Post", CREATED, WHOLE),
+        ("s3:ObjectCreated:Copy", CREATED, WHOLE),
+        (
+            "s3:ObjectCreated:CompleteMultipartUpload",
+            CREATED | {"eTag": f"{ETAG}-3"},
+            Notice("created", "trip/@x4/a.jpg", SEQUENCER, f"{ETAG}-3"),
+        ),
+        # versioned buckets; a suspended one says null
+        ("s3:ObjectCreated:Put", CREATED | {"versionId": "null"}, WHOLE),
+        ("s3:ObjectCreated:Put", {name: CREATED[name] for name in ("eTag", "contentType")}, WHOLE),  # size 0 is left out
+        # one that failed within a fan-out has neither size nor ETag
+        ("s3:ObjectCreated:Post", {}, Notice("created", "trip/@x4/a.jpg", SEQUENCER, None)),
+        ("s3:ObjectRemoved:Delete", {}, Notice("removed", "trip/@x4/a.jpg", SEQUENCER, None)),
+        (
+            "s3:ObjectRemoved:DeleteMarkerCreated",
+            {"versionId": "4c8f"},
+            Notice("removed", "trip/@x4/a.jpg", SEQUENCER, None),
+        ),
+    ],
+)
+def test_what_minio_writes_is_understood(event: str, object_: dict[str, Any], notice: Notice) -> None:
+    assert parse(notification(event, object_)) == notice
+
+
+@given(keys)
+def test_every_key_survives_the_escaping_of_the_wire(key: str) -> None:
+    assert parse(notification("s3:ObjectCreated:Put", CREATED, key=key)).key == key
+
+
+@pytest.mark.parametrize(
+    ("escaped", "key"),
+    [
+        ("ph%2F%C3%A9+%2B%25%2Fa+b%252F.txt", "ph/é +%/a b%2F.txt"),  # as a server wrote it
+        ("a%2Bb", "a+b"),
+        ("a+b", "a b"),
+        ("a%2520b", "a%20b"),
+        ("%F0%9F%98%80~-_..png", "😀~-_..png"),
+    ],
+)
+def test_a_key_is_unescaped_exactly_once(escaped: str, key: str) -> None:
+    assert parse(notification("s3:ObjectCreated:Put", CREATED | {"key": escaped})).key == key
+
+
+@given(one=st.integers(0, 2**64 - 1), other=st.integers(0, 2**64 - 1), upper=st.booleans())
+def test_sequencers_compare_as_the_moments_they_are(one: int, other: int, *, upper: bool) -> None:
+    written = [f"{moment:X}" if upper else f"{moment:x}" for moment in (one, other)]
+    read = [parse(notification("s3:ObjectRemoved:Delete", {"sequencer": text})).sequencer for text in written]
+    assert (read[0] < read[1]) == (one < other)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"no JSON",
+        b"\xff\xfe",
+        b"null",
+        b"[]",
+        b"{}",
+        b'{"Event":"s3:TestEvent","Bucket":"uploads"}',
+        notification("s3:ObjectAccessed:Get", CREATED),
+        notification("s3:Replication:OperationFailedReplication", CREATED),
+        notification("s3:ObjectCreated:Put", CREATED | {"sequencer": "not hex"}),
+        notification("s3:ObjectCreated:Put", CREATED | {"sequencer": ""}),
+        notification("s3:ObjectCreated:Put", CREATED).replace(b'"Records": [', b'"Records": [1, '),
+        notification("s3:ObjectCreated:Put", CREATED).replace(b'"Records"', b'"Other"'),
+        b'{"EventName":"s3:ObjectCreated:Put","Records":[]}',
+    ],
+)
+def test_anything_else_is_unparseable_and_never_another_error(body: bytes) -> None:
+    with pytest.raises(UnparseableError):
+        parse(body)
+
+
+@given(st.binary())
+def test_no_bytes_break_the_parser(body: bytes) -> None:
+    with pytest.raises(UnparseableError):
+        parse(body)
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["trip/", ".hidden.png", "trip/.DS_Store", ".git/a.png", "trip/._a.jpg", "a.png.part", "trip/Thumbs.db"]
+    + ["desktop.ini", "trip/@eaDir/a.jpg", "@eaDir/a.jpg/SYNOPHOTO_THUMB_XL.jpg", ".enlarger-canary/1"],
+)
+def test_what_nobody_wants_enlarged_is_ignored(key: str) -> None:
+    assert ignored(key)
+
+
+@pytest.mark.parametrize(
+    "key", ["a.png", "trip/@x4/a.jpg", "a", "part", "a.part.png", "thumbs.db.png", "a.b/c", "@@eaDir/a.png", "ö/😀.webp"]
+)
+def test_everything_else_is_taken_in(key: str) -> None:
+    assert not ignored(key)

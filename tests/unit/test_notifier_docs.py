@@ -1,0 +1,57 @@
+"""The webhook page says what the code does."""
+
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from standardwebhooks import WebhookVerificationError
+
+from notifier import egress, sender
+from notifier.egress import DEADLINE_SECONDS, MAX_RESPONSE_BYTES
+from notifier.schedule import SCHEDULE_SECONDS
+from notifier.settings import Settings
+from notifier.signing import signed_headers
+from notifier.worker import TOLD
+
+PAGE = (Path(__file__).parents[2] / "docs" / "webhooks.md").read_text()
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+
+def said(seconds: float) -> str:
+    for size, unit in ((3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds / size:g} {unit}"
+    return f"{seconds:g} s"
+
+
+def test_example_verifies_a_real_message_and_refuses_a_changed_one() -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(code, names)  # noqa: S102 - our own page
+    body = b'{"type": "job.succeeded", "data": {"id": "job_1"}}'
+    headers = signed_headers(SECRET, "evt_1", body, datetime.now(UTC))
+    assert names["receive"](body, headers, SECRET) == "job_1"
+    with pytest.raises(WebhookVerificationError):
+        names["receive"](body.replace(b"job_1", b"job_2"), headers, SECRET)
+
+
+def test_page_names_every_wait_of_the_schedule_in_order() -> None:
+    waits = [said(seconds) for seconds in SCHEDULE_SECONDS]
+    assert f"{', '.join(waits[:-1])} and {waits[-1]}" in PAGE
+
+
+def test_page_names_every_event_type_limit_and_setting() -> None:
+    assert set(re.findall(r"`(job\.\w+)`", PAGE)) == TOLD
+    assert f"within {DEADLINE_SECONDS:g} seconds" in PAGE
+    assert f"beyond {MAX_RESPONSE_BYTES // 1024} KiB" in PAGE
+    assert "ENLARGER_EGRESS_ALLOW=" in PAGE
+    assert "egress_allow" in Settings.model_fields
+
+
+def test_page_names_every_reason_why_no_answer_came() -> None:
+    text = "".join(Path(str(module.__file__)).read_text() for module in (egress, sender))
+    codes = set(re.findall(r'EgressError\(\s*"(\w+)"|error="(\w+)"', text))
+    named = {first or second for first, second in codes}
+    assert named == set(re.findall(r"`(\w+_\w+)`", PAGE.rpartition("An attempt that got no answer")[2]))

@@ -1,0 +1,425 @@
+"""From a due delivery to a recorded attempt, against a receiver that really listens."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_network
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from standardwebhooks import Webhook, WebhookVerificationError
+
+from notifier.deliveries import Attempt, Delivery, DeliveryStatus, MemoryDeliveries, delivery_id
+from notifier.egress import Egress
+from notifier.sender import LEASE_SECONDS, SLOTS, SLOTS_PER_ENDPOINT, Post, Sender, posting
+from pipeline.adapters.memory import MemoryAccounts
+from tests.receiver import Received, Receiver, receiving
+
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+LOOPBACK = (ip_network("127.0.0.0/8"),)
+BODY = '{"type":"job.succeeded","data":{"name":"é"}}'.encode()
+
+
+@dataclass(slots=True)
+class Time:
+    """A clock that stands until it is moved."""
+
+    now: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def pass_(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+
+def due(time: Time, endpoint: str, event: str = "evt_1") -> Delivery:
+    return Delivery(delivery_id(event, endpoint), event, "job_1", "default", endpoint, BODY, time.now)
+
+
+def sender_of(deliveries: MemoryDeliveries, post: Post, time: Time) -> Sender:
+    return Sender(deliveries, post, clock=time, random=lambda: 0.5)
+
+
+@asynccontextmanager
+async def running(sender: Sender, *, grace_seconds: float = 10.0) -> AsyncIterator[asyncio.Task[None]]:
+    """Stops the sender at the end of the block and waits until it has drained."""
+    stop = asyncio.Event()
+    task = asyncio.create_task(sender.run(stop, grace_seconds=grace_seconds))
+    try:
+        yield task
+    finally:
+        stop.set()
+        await asyncio.wait_for(task, 10)
+
+
+@dataclass(slots=True)
+class Office:
+    """A sender with the real client, a memory store and a standing clock."""
+
+    time: Time = field(default_factory=Time)
+    deliveries: MemoryDeliveries = field(default_factory=MemoryDeliveries)
+    accounts: MemoryAccounts = field(default_factory=lambda: MemoryAccounts(secrets={"default": SECRET}))
+
+    async def deliver(self, receiver: Receiver, count: int = 1) -> list[Received]:
+        """Run the sender until *receiver* has been called *count* times and every attempt is recorded."""
+        egress = Egress(LOOPBACK)
+        try:
+            async with running(sender_of(self.deliveries, posting(self.accounts, egress, self.time), self.time)):
+                return [await receiver.next() for _ in range(count)]
+        finally:
+            await egress.close()
+
+    async def try_once(self, endpoint: str, *, allowed: bool = True) -> Attempt:
+        """Post one delivery, without a store."""
+        egress = Egress(LOOPBACK if allowed else ())
+        try:
+            return await posting(self.accounts, egress, self.time)(due(self.time, endpoint))
+        finally:
+            await egress.close()
+
+    def only(self) -> Delivery:
+        (delivery,) = self.deliveries.stored.values()
+        return delivery
+
+
+@pytest.mark.anyio
+async def test_receiver_verifies_what_it_gets_with_the_public_library() -> None:
+    office = Office()
+    with receiving() as receiver:
+        await office.deliveries.create(due(office.time, receiver.url))
+        (got,) = await office.deliver(receiver)
+    assert Webhook(SECRET).verify(got.body, got.headers)["type"] == "job.succeeded"
+    with pytest.raises(WebhookVerificationError):
+        Webhook("whsec_" + "A" * 32).verify(got.body, got.headers)
+    assert (got.headers["webhook-id"], got.headers["content-type"], got.body) == ("evt_1", "application/json", BODY)
+    made = office.only()
+    assert (made.status, made.next_attempt_at, made.lease_until) == ("delivered", None, None)
+    assert [(attempt.status_code, attempt.error, attempt.at) for attempt in made.attempts] == [
+        (204, None, office.time.now)
+    ]
+
+
+@pytest.mark.anyio
+async def test_server_error_is_tried_again_with_the_same_id_and_bytes() -> None:
+    office = Office()
+    with receiving([(500, {}), (200, {})]) as receiver:
+        await office.deliveries.create(due(office.time, receiver.url))
+        (first,) = await office.deliver(receiver)
+        assert office.only().next_attempt_at == office.time.now + timedelta(seconds=5)
+        office.time.pass_(5)
+        (second,) = await office.deliver(receiver)
+    assert (second.headers["webhook-id"], second.body) == (first.headers["webhook-id"], first.body)
+    assert int(second.headers["webhook-timestamp"]) - int(first.headers["webhook-timestamp"]) == 5
+    Webhook(SECRET).verify(second.body, second.headers)
+    made = office.only()
+    assert (made.status, [attempt.status_code for attempt in made.attempts]) == ("delivered", [500, 200])
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("status", [429, 503])
+async def test_receiver_that_names_a_time_is_left_alone_until_then(status: int) -> None:
+    office = Office()
+    with receiving([(status, {"Retry-After": "90"})]) as receiver:
+        await office.deliveries.create(due(office.time, receiver.url))
+        await office.deliver(receiver)
+    assert office.only().next_attempt_at == office.time.now + timedelta(seconds=90)
+    assert office.only().attempts[0].retry_after_seconds == 90
+
+
+@pytest.mark.anyio
+async def test_receiver_that_is_gone_is_never_called_again() -> None:
+    office = Office()
+    with receiving([(410, {})]) as receiver:
+        await office.deliveries.create(due(office.time, receiver.url))
+        await office.deliver(receiver)
+    assert (office.only().status, office.only().next_attempt_at) == ("failed", None)
+
+
+@pytest.mark.anyio
+async def test_redirect_is_a_failure_and_the_other_place_hears_nothing() -> None:
+    office = Office()
+    with receiving() as elsewhere, receiving([(302, {"Location": elsewhere.url})]) as receiver:
+        await office.deliveries.create(due(office.time, receiver.url))
+        await office.deliver(receiver)
+    assert (office.only().status, office.only().attempts[0].status_code, elsewhere.count) == ("pending", 302, 0)
+
+
+@pytest.mark.anyio
+async def test_tenth_failure_ends_the_delivery() -> None:
+    office = Office()
+    with receiving([(500, {})] * 11) as receiver:
+        await office.deliveries.create(due(office.time, receiver.url))
+        for _ in range(10):
+            await office.deliver(receiver)
+            office.time.pass_(86_400)
+        assert receiver.count == 10
+    assert (office.only().status, len(office.only().attempts)) == ("failed", 10)
+
+
+@pytest.mark.anyio
+async def test_private_receiver_is_refused_unless_its_network_is_allowed() -> None:
+    office = Office()
+    with receiving() as receiver:
+        refused = await office.try_once(receiver.url, allowed=False)
+        taken = await office.try_once(receiver.url)
+        assert receiver.count == 1
+    assert (refused.status_code, refused.error, refused.delivered) == (None, "address_refused", False)
+    assert (taken.status_code, taken.error, taken.delivered) == (204, None, True)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("secrets", [{}, {"default": "whsec_"}, {"default": "whsec_x"}])
+async def test_owner_without_a_usable_secret_gets_nothing_unsigned(secrets: dict[str, str]) -> None:
+    office = Office(accounts=MemoryAccounts(secrets=secrets))
+    with receiving() as receiver:
+        attempt = await office.try_once(receiver.url)
+        assert receiver.count == 0
+    assert attempt.error == "secret_unusable"
+
+
+class Unwritable(MemoryDeliveries):
+    """Loses its connection when an attempt is to be recorded, so many times."""
+
+    def __init__(self, failures: float) -> None:
+        super().__init__()
+        self.failures, self.refused = failures, asyncio.Event()
+        self.wake: Callable[[], None] = lambda: None
+
+    async def record(
+        self, delivery: Delivery, attempt: Attempt, *, status: DeliveryStatus, next_attempt_at: datetime | None
+    ) -> bool:
+        if self.failures:
+            self.failures -= 1
+            self.refused.set()
+            self.wake()
+            raise ConnectionError("no database")
+        return await MemoryDeliveries.record(self, delivery, attempt, status=status, next_attempt_at=next_attempt_at)
+
+
+@pytest.mark.anyio
+async def test_killed_between_answer_and_record_the_next_process_sends_the_same_id() -> None:
+    office = Office(deliveries=Unwritable(float("inf")))
+    assert isinstance(office.deliveries, Unwritable)
+    with receiving() as receiver:
+        await office.deliveries.create(due(office.time, receiver.url))
+        egress = Egress(LOOPBACK)
+        sender = sender_of(office.deliveries, posting(office.accounts, egress, office.time), office.time)
+        dying = asyncio.create_task(sender.run(asyncio.Event(), grace_seconds=0))
+        await asyncio.wait_for(office.deliveries.refused.wait(), 10)
+        dying.cancel()
+        await asyncio.wait([dying])
+        await egress.close()
+        first = await receiver.next()
+        office.deliveries.failures = 0
+        office.time.pass_(LEASE_SECONDS)
+        (second,) = await office.deliver(receiver)
+    assert (second.headers["webhook-id"], second.body) == (first.headers["webhook-id"], first.body)
+    assert (office.only().status, len(office.only().attempts)) == ("delivered", 1)
+
+
+@pytest.mark.anyio
+async def test_database_outage_after_the_answer_does_not_repeat_the_message() -> None:
+    time, deliveries, posts = Time(), Unwritable(3), Counter[str]()
+
+    async def post(delivery: Delivery) -> Attempt:
+        posts[delivery.id] += 1
+        time.pass_(2 * LEASE_SECONDS)  # the outage outlives the lease
+        return Attempt(time.now, 0.1, 200)
+
+    sender = sender_of(deliveries, post, time)
+    deliveries.wake = sender.wake.set
+    await deliveries.create(due(time, "https://a.example/"))
+    async with running(sender):
+        await asyncio.wait_for(deliveries.refused.wait(), 10)
+    (made,) = deliveries.stored.values()
+    assert (made.status, deliveries.failures, list(posts.values())) == ("delivered", 0, [1])
+
+
+class Gate:
+    """Posts that wait to be let through; knows how many wait at once."""
+
+    def __init__(self) -> None:
+        self.open, self.full = asyncio.Event(), asyncio.Event()
+        self.waiting: Counter[str] = Counter()
+        self.wanted = 1
+
+    async def __call__(self, delivery: Delivery) -> Attempt:
+        self.waiting[delivery.endpoint] += 1
+        if self.waiting.total() >= self.wanted:
+            self.full.set()
+        await self.open.wait()
+        return Attempt(datetime.now(UTC), 0.1, 200)
+
+
+@pytest.mark.anyio
+async def test_slow_endpoint_holds_a_few_slots_and_all_slots_are_bounded() -> None:
+    time, deliveries, gate = Time(), MemoryDeliveries(), Gate()
+    gate.wanted = SLOTS
+    for number in range(3 * SLOTS):
+        await deliveries.create(due(time, "https://slow.example/", f"evt_a{number}"))
+    time.pass_(1)
+    for number in range(2 * SLOTS):
+        await deliveries.create(due(time, f"https://other{number}.example/", f"evt_b{number}"))
+    async with running(sender_of(deliveries, gate, time)):
+        await asyncio.wait_for(gate.full.wait(), 10)
+        assert gate.waiting.total() == SLOTS
+        assert gate.waiting["https://slow.example/"] == SLOTS_PER_ENDPOINT
+        gate.open.set()
+
+
+@pytest.mark.anyio
+async def test_our_own_lapsed_lease_is_taken_anew_without_a_second_post() -> None:
+    time, deliveries, gate = Time(), MemoryDeliveries(), Gate()
+    await deliveries.create(due(time, "https://a.example/"))
+    sender = sender_of(deliveries, gate, time)
+    async with running(sender):
+        await asyncio.wait_for(gate.full.wait(), 10)
+        time.pass_(LEASE_SECONDS)  # the process was frozen
+        renewed = asyncio.Event()
+        lease_due = deliveries.lease_due
+
+        async def watched(*args: object, **kwargs: object) -> Delivery | None:
+            leased = await lease_due(*args, **kwargs)  # type: ignore[arg-type]
+            renewed.set()
+            return leased
+
+        deliveries.lease_due = watched  # type: ignore[method-assign]
+        sender.wake.set()
+        await asyncio.wait_for(renewed.wait(), 10)
+        gate.open.set()
+    (made,) = deliveries.stored.values()
+    assert (gate.waiting.total(), made.status, len(made.attempts)) == (1, "delivered", 1)
+
+
+@pytest.mark.anyio
+async def test_new_delivery_wakes_an_idle_sender_at_once() -> None:
+    time, deliveries, gate = Time(), MemoryDeliveries(), Gate()
+    idle = asyncio.Event()
+
+    class Idle(MemoryDeliveries):
+        async def next_due(self, *, busy: object = ()) -> datetime | None:
+            idle.set()
+            return None
+
+    deliveries = Idle()
+    sender = sender_of(deliveries, gate, time)
+    gate.open.set()
+    async with running(sender):
+        await asyncio.wait_for(idle.wait(), 5)
+        await deliveries.create(due(time, "https://a.example/"))
+        sender.wake.set()
+        await asyncio.wait_for(gate.full.wait(), 5)
+
+
+@pytest.mark.anyio
+async def test_delivery_that_becomes_due_is_posted_then_without_a_call() -> None:
+    deliveries, gate = MemoryDeliveries(), Gate()
+    gate.open.set()
+    later = datetime.now(UTC) + timedelta(seconds=0.2)
+    await deliveries.create(replace(due(Time(), "https://a.example/"), next_attempt_at=later))
+    sender = Sender(deliveries, gate, clock=lambda: datetime.now(UTC), random=lambda: 0.5)
+    async with running(sender):
+        await asyncio.wait_for(gate.full.wait(), 10)
+        assert datetime.now(UTC) >= later
+
+
+@pytest.mark.anyio
+async def test_stop_finishes_and_records_what_is_under_way_and_starts_nothing_new() -> None:
+    time, deliveries, gate = Time(), MemoryDeliveries(), Gate()
+    await deliveries.create(due(time, "https://a.example/"))
+    sender, stop = sender_of(deliveries, gate, time), asyncio.Event()
+    task = asyncio.create_task(sender.run(stop, grace_seconds=10))
+    await asyncio.wait_for(gate.full.wait(), 10)
+    stop.set()
+    await deliveries.create(due(time, "https://b.example/"))
+    sender.wake.set()
+    gate.open.set()
+    await asyncio.wait_for(task, 10)
+    assert sorted(made.status for made in deliveries.stored.values()) == ["delivered", "pending"]
+    assert gate.waiting == Counter({"https://a.example/": 1})
+
+
+@pytest.mark.anyio
+async def test_post_that_outlasts_the_grace_is_left_leased() -> None:
+    time, deliveries, gate = Time(), MemoryDeliveries(), Gate()
+    await deliveries.create(due(time, "https://a.example/"))
+    async with running(sender_of(deliveries, gate, time), grace_seconds=0):
+        await asyncio.wait_for(gate.full.wait(), 10)
+    (made,) = deliveries.stored.values()
+    assert (made.status, made.attempts, made.lease_until) == (
+        "pending",
+        (),
+        time.now + timedelta(seconds=LEASE_SECONDS),
+    )
+
+
+@pytest.mark.anyio
+async def test_trouble_of_ours_is_no_attempt_of_the_receivers() -> None:
+    time, deliveries, asked = Time(), MemoryDeliveries(), asyncio.Event()
+    await deliveries.create(due(time, "https://a.example/"))
+
+    async def post(delivery: Delivery) -> Attempt:
+        asked.set()
+        raise ConnectionError("no database")
+
+    async with running(sender_of(deliveries, post, time)):
+        await asyncio.wait_for(asked.wait(), 10)
+    (made,) = deliveries.stored.values()
+    assert (made.status, made.attempts) == ("pending", ())
+    assert made.next_attempt_at == time.now + timedelta(seconds=LEASE_SECONDS)
+
+
+class Warped(MemoryDeliveries):
+    """Moves the clock to whatever is due next, also while a post is under way; stops the sender at the end."""
+
+    def __init__(self, time: Time) -> None:
+        super().__init__()
+        self.time, self.stop = time, asyncio.Event()
+        self.wake: Callable[[], None] = lambda: None
+
+    async def next_due(self, *, busy: Collection[str] = ()) -> datetime | None:
+        due_at = await MemoryDeliveries.next_due(self, busy=busy)
+        if due_at is None:
+            self.stop.set()
+        else:
+            self.time.now = due_at
+        self.wake()
+        return due_at
+
+
+async def fate(script: list[int | None], draw: float) -> tuple[Delivery, int]:
+    """Play *script* (status codes, None for no answer; then 500 for ever) to the end of the delivery."""
+    time, posted = Time(), 0
+    deliveries = Warped(time)
+
+    async def post(delivery: Delivery) -> Attempt:
+        nonlocal posted
+        posted += 1
+        status = script[posted - 1] if posted <= len(script) else 500
+        return Attempt(time.now, 0.1, status, None if status else "timed_out")
+
+    sender = Sender(deliveries, post, clock=time, random=lambda: draw)
+    deliveries.wake = sender.wake.set
+    await deliveries.create(due(time, "https://a.example/"))
+    await asyncio.wait_for(sender.run(deliveries.stop, grace_seconds=10), 10)
+    return deliveries.stored[delivery_id("evt_1", "https://a.example/")], posted
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    script=st.lists(st.sampled_from([None, 200, 302, 410, 429, 500]), max_size=12),
+    draw=st.floats(0, 1, exclude_max=True),
+)
+def test_first_final_answer_decides_and_every_post_is_on_record(script: list[int | None], draw: float) -> None:
+    """Whatever the answers: posted until the first 2xx or 410, ten times at most, each post recorded once."""
+    played = ([*script, *[500] * 10])[:10]
+    end = next((place for place, status in enumerate(played) if status in (200, 410)), 9)
+    made, posted = asyncio.run(fate(script, draw))
+    assert made.status == ("delivered" if played[end] == 200 else "failed")
+    assert [attempt.status_code for attempt in made.attempts] == played[: end + 1]
+    assert posted == end + 1
