@@ -16,7 +16,8 @@ class EnlargerError(Exception):
         detail: What happened, one sentence.
         code: Stable name to branch on: one of the service's, or one of the SDK's own (`service_unreachable`,
             `settings_missing`, `settings_invalid`, `answer_invalid`, `upload_refused`, `file_changed`,
-            `download_refused`, `output_corrupt`, `output_exists`, `wait_timeout`, `job_canceled`, `job_expired`).
+            `download_refused`, `output_corrupt`, `wait_timeout`, `job_canceled`, `job_expired`; the command's own are
+            `output_exists`, `output_conflict`, `file_unusable`).
         hint: What to do now, one sentence; empty when there is nothing to say.
         status: The HTTP status of the answer; None when there was none.
         retry_after_seconds: How long the server asked to wait before the next try; None when it did not say.
@@ -39,7 +40,7 @@ class EnlargerError(Exception):
         self.retry_after_seconds = retry_after_seconds
 
     def __str__(self) -> str:
-        return " ".join(filter(None, (f"{self.code}: {self.detail}", self.hint)))
+        return f"{self.code}: {self.detail}" + (f" ({self.hint})" if self.hint else "")
 
 
 def retry_after(response: httpx2.Response) -> float | None:

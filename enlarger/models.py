@@ -144,11 +144,11 @@ class Metrics(Answer):
     engine: str | None = None
     precision: str | None = None
     model: str | None = None
-    plan: Mapping[str, Any] = {}
+    plan: Mapping[str, Any] | None = None
     stages_seconds: Mapping[str, float] = {}
-    input: Mapping[str, Any] = {}
-    output: Mapping[str, Any] = {}
-    fidelity: Mapping[str, Any] = {}
+    input: Mapping[str, Any] | None = None
+    output: Mapping[str, Any] | None = None
+    fidelity: Mapping[str, Any] | None = None
 
 
 class Model(Answer):

@@ -64,6 +64,12 @@ def owner_of(key: str) -> str:
     return home[1:] if home.startswith("~") and len(home) > 1 else DEFAULT_OWNER
 
 
+def _answered(announced: Job, notice: Notice) -> bool:
+    """Whether an announced job was called off, or has a later upload by now."""
+    called_off = announced.status in (Status.CANCELED, Status.EXPIRED)
+    return called_off or (announced.source.sequencer or "") > notice.sequencer
+
+
 class Intake:
     """Takes notices in; collaborators are injected."""
 
@@ -153,7 +159,7 @@ class Intake:
 
     async def _queue(self, notice: Notice, job_id: str) -> bool:
         announced = await self._jobs.get(job_id) if job_of_key(notice.key) else None
-        if announced is not None and announced.status in (Status.CANCELED, Status.EXPIRED):
+        if announced is not None and _answered(announced, notice):
             return False
         try:
             info, head = await self._head(notice, headers.HEAD_BYTES)

@@ -142,9 +142,8 @@ class MemoryDeliveries:
 
     async def create(self, delivery: Delivery) -> bool:
         """See `DeliveryStore.create`."""
-        if any(
-            (made.event_id, made.endpoint) == (delivery.event_id, delivery.endpoint) for made in self.stored.values()
-        ):
+        key = (delivery.event_id, delivery.endpoint)
+        if any(key == (made.event_id, made.endpoint) for made in self.stored.values()):
             return False
         self.stored[delivery.id] = delivery
         return True

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 
 from pipeline.errors import PipelineError
 from pipeline.job import JobOptions, Record
@@ -25,6 +25,11 @@ class Options(Record):
     format: Format | None = None
     quality: int | None = Field(None, ge=1, le=100)
     lossless: bool | None = None
+
+    @field_validator("format", mode="before")
+    @classmethod
+    def _by_any_name(cls, value: object) -> object:
+        return FORMAT_NAMES.get(value.lower(), value) if isinstance(value, str) else value
 
 
 class Effective(Record):
@@ -62,8 +67,6 @@ def from_metadata(metadata: Mapping[str, str]) -> Options:
     """
     names = {f"{METADATA_PREFIX}{name}": name for name in Options.model_fields}
     found = {names[key]: value for key, value in metadata.items() if key in names}
-    if "format" in found:
-        found["format"] = FORMAT_NAMES.get(found["format"].lower(), found["format"])
     return parse(found)
 
 

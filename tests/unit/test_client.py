@@ -114,7 +114,7 @@ def test_a_problem_becomes_one_error_with_all_it_says(client: Client, photo: Pat
     error = caught.value
     assert (error.code, error.hint, error.status) == ("options_invalid", "Use 1 to 16.", 422)
     assert error.detail == "The options are wrong.; /options/scale: at most 16"
-    assert str(error) == f"options_invalid: {error.detail} Use 1 to 16."
+    assert str(error) == f"options_invalid: {error.detail} (Use 1 to 16.)"
 
 
 def test_a_refused_put_tells_what_the_store_said(service: FakeService, client: Client, photo: Path) -> None:

@@ -1,4 +1,4 @@
-"""Where server programs come from: PATH, then the cache of builds, then a build; and what is said when there is no way."""
+"""Where server programs come from: PATH, then earlier builds, then a build; what is said when there is no way."""
 
 from pathlib import Path
 

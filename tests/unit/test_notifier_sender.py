@@ -389,6 +389,7 @@ class Warped(MemoryDeliveries):
         else:
             self.time.now = due_at
         self.wake()
+        await asyncio.sleep(0)  # as a real database would, let others run
         return due_at
 
 

@@ -20,7 +20,7 @@ START_SECONDS: Final = 30.0
 
 
 def command(host: str, port: int, *login: str) -> list[str]:
-    """The server's command line. What it acknowledged is on disk; like mongod it is no replica set unless told to be."""
+    """The server's command line. What it acknowledged is on disk; it stands alone, as mongod does."""
     where = ["--host", host, "--port", str(port), "--storage-path", str(STORE / "store")]
     return ["secantusd-py", *where, "--standalone", "--cache-size", "256M", "--sync-on-commit", *login]
 

@@ -14,6 +14,7 @@ from starlette.responses import PlainTextResponse
 from api.app import FORM_BYTES
 from api.envelope import BodyLimit
 from api.operations import SMALL_BODY_BYTES
+from api.problems import AGAIN
 from pipeline.errors import PipelineError
 from pipeline.logs import configure
 from tests.unit.api.conftest import MAX_UPLOAD_BYTES, TOKENS, World, problem
@@ -92,7 +93,7 @@ def test_a_submission_may_be_as_large_as_an_upload_and_no_larger(world: World, *
 
 @pytest.mark.anyio
 async def test_a_body_that_announces_its_excess_is_refused_unread() -> None:
-    async def unread() -> Any:
+    async def unread(*_: object) -> Any:
         raise AssertionError("the body was read")
 
     scope = {"type": "http", "state": {}, "headers": [(b"content-length", b"11")]}
@@ -129,7 +130,7 @@ def test_a_document_server_that_is_away_answers_503(world: World, monkeypatch: p
     answer = world.alice.get("/v1/jobs/job_x")
     assert problem(answer) == (503, "storage_unavailable")
     assert answer.headers["retry-after"] == "1"
-    assert answer.json()["retryable"] is True
+    assert (answer.json()["retryable"], answer.json()["hint"]) == (True, AGAIN)
     assert "27017" not in answer.text
 
 

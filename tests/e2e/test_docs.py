@@ -1,0 +1,38 @@
+"""The commands of the README and of the options page, run as they stand."""
+
+import re
+from pathlib import Path
+
+from tests.deployment import Deployment
+from tests.pictures import encoded, photograph
+
+CLONE = Path(__file__).parents[2]
+
+
+def commands(page: str) -> str:
+    """The shell blocks of a page, without those that set up or test the clone itself."""
+    blocks = re.findall(r"```sh\n(.*?)```", (CLONE / page).read_text(), re.DOTALL)
+    return "\n".join(block for block in blocks if "make up" not in block and ".enlarger/env" not in block)
+
+
+def prepared(folder: Path) -> Path:
+    """A folder with what the commands name."""
+    (folder / "infra").symlink_to(CLONE / "infra")
+    (folder / "photos").mkdir()
+    for path in (folder / "a.jpg", folder / "photos" / "b.jpg"):
+        path.write_bytes(encoded(photograph(12, 10)))
+    return folder
+
+
+def test_every_command_of_the_readme_works_as_it_stands(enlarger: Deployment, tmp_path: Path) -> None:
+    done = enlarger.run("bash", "-euxo", "pipefail", "-c", commands("README.md"), cwd=prepared(tmp_path))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(list((tmp_path / "enlarged").rglob("*.jpg"))) >= 1
+    assert '"status":"awaiting_upload"' in done.stdout.replace(" ", "")
+
+
+def test_every_command_of_the_options_page_works_as_it_stands(enlarger: Deployment, tmp_path: Path) -> None:
+    done = enlarger.run("bash", "-euxo", "pipefail", "-c", commands("docs/options.md"), cwd=prepared(tmp_path))
+    assert done.returncode == 0, done.stdout + done.stderr
+    enlarger.output("trip/@x4/b.jpg", seconds=120)
+    enlarger.output("trip/a.jpg.webp", seconds=120)
