@@ -3,7 +3,6 @@
 import asyncio
 import dataclasses
 from contextlib import nullcontext
-from datetime import UTC, datetime
 from functools import partial
 from typing import Final
 
@@ -16,6 +15,7 @@ from api.settings import Settings
 from pipeline.adapters import mongo, nats_bus
 from pipeline.adapters.minio_presign import MinioPresigner
 from pipeline.adapters.minio_store import Endpoint, MinioObjects
+from pipeline.clock import now
 from pipeline.lifecycle import serve
 from pipeline.logs import configure
 
@@ -37,7 +37,7 @@ async def run(settings: Settings) -> None:
             objects,
             MinioPresigner(public),
             bus,
-            clock=partial(datetime.now, UTC),
+            clock=now,
             public_url=settings.public_url or f"http://{settings.api_host}:{settings.api_port}",
             max_upload_bytes=settings.max_upload_bytes,
         )

@@ -5,13 +5,12 @@ from http import HTTPStatus
 from typing import Final
 
 from pydantic import ValidationError
-from pymongo.errors import ConnectionFailure
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
 from api.answers import FieldError, Problem
-from pipeline.errors import PipelineError, storage_unavailable
+from pipeline.errors import PipelineError
 
 MEDIA_TYPE: Final = "application/problem+json"
 AGAIN: Final = "Send the request again in a moment."
@@ -67,11 +66,6 @@ async def on_http_exception(request: Request, error: Exception) -> Response:
     return _problem(request, PipelineError(f"{error.detail.rstrip('.')}.", code=code, hint=hint), error.headers or {})
 
 
-async def on_documents_away(request: Request, error: Exception) -> Response:
-    """Answer while the document server is restarted."""
-    return await on_pipeline_error(request, storage_unavailable(f"documents, {type(error).__name__}"))
-
-
 def _hint(error: PipelineError) -> str:
     """A request, other than a job, is not taken up again by us."""
     return AGAIN if error.code == "storage_unavailable" else error.hint
@@ -99,8 +93,4 @@ def _problem(request: Request, error: PipelineError, headers: Mapping[str, str])
     return Response(body.model_dump_json(), status.value, headers, media_type=MEDIA_TYPE)
 
 
-HANDLERS: Final = {
-    PipelineError: on_pipeline_error,
-    HTTPException: on_http_exception,
-    ConnectionFailure: on_documents_away,
-}
+HANDLERS: Final = {PipelineError: on_pipeline_error, HTTPException: on_http_exception}

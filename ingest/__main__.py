@@ -1,14 +1,13 @@
 """The ingest process: reads its settings, builds its clients, and consumes until told to stop."""
 
 import asyncio
-from datetime import UTC, datetime
-from functools import partial
 
 from ingest.intake import Intake, Limits
 from ingest.settings import Settings
 from ingest.sweep import keep_sweeping
 from pipeline.adapters import mongo, nats_bus
 from pipeline.adapters.minio_store import Endpoint, MinioObjects
+from pipeline.clock import now
 from pipeline.consumer import consume, settling
 from pipeline.identity import new_job_id
 from pipeline.lifecycle import serve
@@ -30,14 +29,13 @@ async def run(settings: Settings) -> None:
     try:
         documents = mongo.documents(mongo.database(client, url))
         relay = Relay(documents.jobs, bus)
-        clock = partial(datetime.now, UTC)
         limits = Limits(settings.max_upload_bytes, settings.max_pixels)
-        intake = Intake(documents, objects, relay, clock=clock, limits=limits, new_id=new_job_id)
+        intake = Intake(documents, objects, relay, clock=now, limits=limits, new_id=new_job_id)
         pulls = [await bus.pull(INGEST.name) for _ in range(LANES)]
         await serve(
             bus,
             lambda stop: consume(pulls, settling(intake.handle, bus), stop=stop, grace_seconds=GRACE_SECONDS),
-            lambda stop: keep_sweeping(intake, documents.jobs, objects, relay, clock=clock, stop=stop),
+            lambda stop: keep_sweeping(intake, documents.jobs, objects, relay, clock=now, stop=stop),
             relay.run,
         )
     finally:

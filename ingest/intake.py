@@ -66,7 +66,7 @@ def owner_of(key: str) -> str:
 
 def _answered(announced: Job, notice: Notice) -> bool:
     """Whether an announced job was called off, or has a later upload by now."""
-    called_off = announced.status in (Status.CANCELED, Status.EXPIRED)
+    called_off = announced.status is Status.CANCELED
     return called_off or (announced.source.sequencer or "") > notice.sequencer
 
 
@@ -151,7 +151,7 @@ class Intake:
             try:
                 canceled = cancel(job, self._clock(), reason=reason)
             except TransitionError:
-                return  # finished, or past its commit point: the stamp on its output keeps the order
+                return None  # finished, or past its commit point: the stamp on its output keeps the order
             outbox = [event_message(canceled, "job.canceled")]
             if await self._jobs.save(canceled, outbox):
                 return await self._relay.send(outbox)

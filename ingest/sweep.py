@@ -9,7 +9,9 @@ import structlog
 
 from ingest.intake import Intake
 from ingest.notice import Notice, ignored
-from pipeline.errors import RetryLaterError
+from pipeline.errors import PipelineError, RetryLaterError
+from pipeline.events import terminal_message
+from pipeline.job import expire
 from pipeline.outbox import Relay
 from pipeline.ports import Clock, JobStore, ObjectInfo, ObjectStore
 from pipeline.topology import UPLOADS_BUCKET
@@ -17,7 +19,7 @@ from pipeline.topology import UPLOADS_BUCKET
 #: Younger uploads and outboxes are still in live hands.
 SETTLED_SECONDS: Final = 30.0
 EVERY_SECONDS: Final = 300.0
-OUTBOX_JOBS: Final = 1000
+JOBS_PER_PASS: Final = 1000
 
 log = structlog.get_logger()
 
@@ -34,14 +36,34 @@ async def sweep(
 ) -> int:
     """One full pass; returns how many uploads had been missed. Harmless beside live events."""
     before = now - timedelta(seconds=settled_seconds)
-    await relay.send(await jobs.unrelayed(before, limit=OUTBOX_JOBS))
+    await relay.send(await jobs.unrelayed(before, limit=JOBS_PER_PASS))
+    await _expire(jobs, relay, now)
     found = 0
     async for info in objects.list(UPLOADS_BUCKET):
         if info.modified_at < before and not ignored(info.key):
-            with suppress(RetryLaterError):  # a live event of the same key is being taken in this moment
-                found += await intake.take(notice_of(info))
+            found += await _take(intake, notice_of(info))
     log.info("sweep.finished", found=found)
     return found
+
+
+async def _expire(jobs: JobStore, relay: Relay, now: datetime) -> None:
+    for job in await jobs.overdue(now, limit=JOBS_PER_PASS):
+        expired = expire(job, now)
+        outbox = [terminal_message(expired)]
+        if await jobs.save(expired, outbox):
+            await relay.send(outbox)
+
+
+async def _take(intake: Intake, notice: Notice) -> bool:
+    try:
+        return await intake.take(notice)
+    except RetryLaterError:  # a live event of the same key is being taken in this moment
+        return False
+    except PipelineError:  # an outage: the next pass comes
+        raise
+    except Exception:  # one upload that cannot be read must not hide those behind it
+        log.exception("sweep.upload_deferred", key=notice.key)
+        return False
 
 
 async def keep_sweeping(
@@ -54,4 +76,5 @@ async def keep_sweeping(
         except Exception:
             log.exception("sweep.failed")
         with suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), EVERY_SECONDS)
+            async with asyncio.timeout(EVERY_SECONDS):
+                await stop.wait()

@@ -2,8 +2,6 @@
 
 import asyncio
 import random
-from datetime import UTC, datetime
-from functools import partial
 from typing import Final
 
 from notifier.deliveries import MongoDeliveries
@@ -12,6 +10,7 @@ from notifier.sender import Sender, posting
 from notifier.settings import Settings
 from notifier.worker import announcing
 from pipeline.adapters import mongo, nats_bus
+from pipeline.clock import now
 from pipeline.consumer import consume, settling
 from pipeline.lifecycle import serve
 from pipeline.logs import configure
@@ -30,11 +29,10 @@ async def run(settings: Settings) -> None:
     egress = Egress(settings.egress_allow)
     try:
         db = mongo.database(client, url)
-        clock = partial(datetime.now, UTC)
         deliveries = MongoDeliveries(db)
-        post = posting(mongo.documents(db).accounts, egress, clock)
-        sender = Sender(deliveries, post, clock=clock, random=random.random)
-        announce = announcing(deliveries, public_url=settings.public_url, clock=clock, wake=sender.wake.set)
+        post = posting(mongo.documents(db).accounts, egress, now)
+        sender = Sender(deliveries, post, clock=now, random=random.random)
+        announce = announcing(deliveries, public_url=settings.public_url, clock=now, wake=sender.wake.set)
         pulls = [await bus.pull(NOTIFIER.name) for _ in range(LANES)]
         await serve(
             bus,

@@ -65,7 +65,7 @@ def reachable(address: str, allow: Iterable[Network] = ()) -> bool:
 def _is_public(ip: IPv4Address | IPv6Address) -> bool:
     if isinstance(ip, IPv6Address) and ip not in GLOBAL_UNICAST:
         return False
-    return ip.is_global and not ip.is_multicast and not ip.is_reserved and not any(ip in net for net in SPECIAL)
+    return ip.is_global and not ip.is_multicast and not any(ip in net for net in SPECIAL)
 
 
 def checked_url(text: str) -> httpx2.URL:

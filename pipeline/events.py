@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Final, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from pipeline.identity import event_id
 from pipeline.job import Job, Record, Status
@@ -37,8 +37,6 @@ class JobMessage(Record):
 
 class Event(Record):
     """A past-tense record of one step of a job, with the job as it stood then."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")  # an older reader meets a newer writer during an upgrade
 
     id: str
     type: EventType

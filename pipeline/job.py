@@ -48,9 +48,9 @@ class TransitionError(Exception):
 
 
 class Record(BaseModel):
-    """A frozen value that is stored as it stands."""
+    """A frozen value that is stored as it stands; a reader drops what a newer writer has added."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
 
 class Source(Record):
@@ -196,8 +196,6 @@ def release(job: Job, now: datetime, *, reason: str, fault: bool) -> Job:
 
 def publish(job: Job, now: datetime, *, lease_seconds: float) -> Job:
     """Pass the commit point, with a whole lease: from here the job can no longer be canceled."""
-    if job.status is not Status.PROCESSING:
-        raise TransitionError(f"{job.id}: {job.status} is not at its commit point")
     return _step(job, Status.PUBLISHING, now, lease_until=now + timedelta(seconds=lease_seconds))
 
 
@@ -216,3 +214,8 @@ def fail(job: Job, now: datetime, error: PipelineError) -> Job:
 def cancel(job: Job, now: datetime, *, reason: str) -> Job:
     """Stop the run; raises `TransitionError` once it has passed its commit point or ended."""
     return _step(job, Status.CANCELED, now, status_reason=reason, completed_at=now, lease_until=None)
+
+
+def expire(job: Job, now: datetime) -> Job:
+    """End a job whose upload did not come in time; one that comes late still starts a run."""
+    return _step(job, Status.EXPIRED, now, status_reason="no_upload", completed_at=now)

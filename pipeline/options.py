@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, Literal
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import ConfigDict, Field, ValidationError, field_validator
 
 from pipeline.errors import PipelineError
 from pipeline.job import JobOptions, Record
@@ -18,7 +18,9 @@ _IGNORED_SEGMENTS: Final = frozenset({"@eaDir"})  # NAS indexers make these fold
 
 
 class Options(Record):
-    """Wishes; None leaves the choice to the next layer."""
+    """Wishes; None leaves the choice to the next layer. Unknown names are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     scale: float | None = Field(None, ge=1, le=16)
     model: str | None = Field(None, pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")

@@ -50,7 +50,8 @@ class Relay:
         ended = False
         while not ended:
             with suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), every_seconds)
+                async with asyncio.timeout(every_seconds):
+                    await stop.wait()
             ended = stop.is_set()
             try:
                 await self.clear()

@@ -28,7 +28,10 @@ class SourceRecord:
 
 
 class JobStore(Protocol):
-    """Jobs and their outboxes. Every write of a job compares `rev`, so the slower of two writers loses."""
+    """Jobs and their outboxes. Every write of a job compares `rev`, so the slower of two writers loses.
+
+    Every store of documents raises `PipelineError` `storage_unavailable` when the server does not answer.
+    """
 
     async def insert(self, job: Job, outbox: Sequence[Message] = ()) -> bool:
         """Store a new job; False when its id is there already."""
@@ -49,6 +52,9 @@ class JobStore(Protocol):
 
     async def unfinished(self, owner: str, *, limit: int) -> int:
         """How many of the owner's jobs are not terminal, counted up to *limit*."""
+
+    async def overdue(self, now: datetime, *, limit: int) -> list[Job]:
+        """Announced jobs whose upload did not come before they expired."""
 
     async def unrelayed(self, before: datetime, *, limit: int) -> list[Message]:
         """Outbox entries of jobs untouched since *before*, in order."""

@@ -8,12 +8,12 @@ import socket
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
 from functools import partial
 from typing import Final
 
 from pipeline.adapters import mongo, nats_bus
 from pipeline.adapters.minio_store import Endpoint, MinioObjects
+from pipeline.clock import now
 from pipeline.consumer import consume, settling
 from pipeline.errors import PipelineError
 from pipeline.lifecycle import serve
@@ -44,15 +44,14 @@ async def run(settings: Settings, machine: Machine, sandbox: Sandbox, report: Re
     try:
         documents = mongo.documents(mongo.database(client, url))
         relay = Relay(documents.jobs, bus)
-        clock = partial(datetime.now, UTC)
         upscaler = Upscaler(objects, sandbox, device, Limits(max_pixels=settings.max_pixels))
-        worker = Worker(documents, objects, bus, relay, upscaler, clock)
+        worker = Worker(documents, objects, bus, relay, upscaler, now)
         pulls = [await bus.pull(INTERACTIVE.name, BULK.name) for _ in range(LANES)]
-        await documents.workers.report(report.name, report.document(clock()))
+        await documents.workers.report(report.name, report.document(now()))
         await serve(
             bus,
             lambda stop: consume(pulls, settling(worker.handle, bus), stop=stop, grace_seconds=GRACE_SECONDS),
-            lambda stop: keep_reporting(documents.workers, report, clock=clock, stop=stop),
+            lambda stop: keep_reporting(documents.workers, report, clock=now, stop=stop),
             relay.run,
         )
     finally:
@@ -71,7 +70,7 @@ def work() -> None:
     try:
         name = f"{socket.gethostname()}-{os.getpid()}"
         probed = probe(**machine.model_dump())
-        report = Report(name, datetime.now(UTC), probed, model_rows(machine.models_dir))
+        report = Report(name, now(), probed, model_rows(machine.models_dir))
         asyncio.run(run(settings, machine, sandbox, report))
     finally:
         sandbox.close()

@@ -81,9 +81,7 @@ async def _present(objects: ObjectStore, jobs: JobStore, job: Job, key: str) -> 
     except ObjectMissingError:
         return None
     author = info.metadata.get("up-job")
-    if author is None or author == job.id:
-        return info.etag
-    other = await jobs.get(author)
+    other = None if author in (None, job.id) else await jobs.get(author)
     if other is not None and other.source.key != job.source.key:
         raise PipelineError(
             f"outputs/{key} is the output of uploads/{other.source.key}.",

@@ -4,6 +4,8 @@ import asyncio
 import time
 from typing import Final
 
+import structlog
+
 from pipeline.ports import Bus
 from pipeline.topology import progress_subject
 from pipeline.wire import Progress
@@ -11,6 +13,8 @@ from pipeline.wire import Progress
 EVERY_SECONDS: Final = 0.25
 #: Where a job stands when a stage begins, in percent; tiles fill the gap between `device` and `encode`.
 STARTS_PERCENT: Final = {"get": 0.0, "device": 5.0, "encode": 95.0}
+
+log = structlog.get_logger()
 
 
 class Reporter:
@@ -36,6 +40,12 @@ class Reporter:
         self._loop.call_soon_threadsafe(self._speak, progress.model_dump_json().encode())
 
     def _speak(self, body: bytes) -> None:
-        task = self._loop.create_task(self._bus.shout(self._subject, body))
+        task = self._loop.create_task(self._shout(body))
         self._speaking.add(task)
         task.add_done_callback(self._speaking.discard)
+
+    async def _shout(self, body: bytes) -> None:
+        try:
+            await self._bus.shout(self._subject, body)
+        except Exception:  # nobody waits for it, and the work goes on
+            log.exception("progress.dropped")

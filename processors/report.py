@@ -63,7 +63,8 @@ async def keep_reporting(workers: WorkerStore, report: Report, *, clock: Clock, 
     """Say that we are alive at an interval until *stop*."""
     while not stop.is_set():
         with suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), EVERY_SECONDS)
+            async with asyncio.timeout(EVERY_SECONDS):
+                await stop.wait()
         try:
             await workers.report(report.name, report.document(clock()))
         except Exception:

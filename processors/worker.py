@@ -25,6 +25,8 @@ RETRY_DELAYS_SECONDS = (1.0, 5.0, 15.0, 60.0)
 
 #: Errors that say the upload is no longer what the job was made for, and why that ends it without a failure.
 OVERTAKEN = {"object_changed": "superseded", "object_missing": "upload_deleted"}
+#: Failures beside which the output there is right, or nobody waits for one: they leave no error file.
+QUIET = {"source_superseded", *OVERTAKEN}
 
 log = structlog.get_logger()
 
@@ -70,15 +72,14 @@ class Worker:
                 await self._fail(job, _crashed(job))
                 return None
             claimed = claim(job, now, lease_seconds=LEASE_SECONDS)
-            started = [event_message(claimed, "job.started")]
-            if await self.documents.jobs.save(claimed, started):
-                await self.relay.send(started)
+            if await self.documents.jobs.save(claimed, [event_message(claimed, "job.started")]):
                 log.info("job.claimed", job_id=job.id, attempt=claimed.attempt)
                 return claimed
 
     async def _attempt(self, job: Job, lost: threading.Event) -> None:
         """One try: succeeds, fails, or gives the job back with the time to wait."""
         try:
+            await self.relay.send([event_message(job, "job.started")])
             watch = Stopwatch(queue_seconds=_waited_seconds(job))
             reporter = Reporter(self.bus, job.id)
             result = await self.upscaler.run(job, watch, on_stage=reporter.heard, should_stop=lost.is_set)
@@ -114,7 +115,7 @@ class Worker:
 
     async def _give_up(self, job: Job, error: PipelineError) -> None:
         """End the job, or only this attempt; an outage of ours is no fault of the job."""
-        if error.code in OVERTAKEN:
+        if error.code in OVERTAKEN and job.status is Status.PROCESSING:
             await self._end(cancel(job, self.clock(), reason=OVERTAKEN[error.code]))
             return
         fault = error.code != "storage_unavailable"
@@ -134,7 +135,7 @@ class Worker:
         await self._announce(job)
 
     async def _announce(self, job: Job) -> None:
-        if job.error is not None and job.error.code != "source_superseded":  # the output there is right: no error
+        if job.error is not None and job.error.code not in QUIET:
             await write_error_file(self.objects, job)
         await self.relay.send([terminal_message(job)])
 

@@ -71,6 +71,10 @@ class MemoryJobs:
     async def unfinished(self, owner: str, *, limit: int) -> int:
         return min(limit, sum(job.owner == owner and not job.terminal for job in self.jobs.values()))
 
+    async def overdue(self, now: datetime, *, limit: int) -> list[Job]:
+        waiting = [job for job in self.jobs.values() if job.status is Status.AWAITING_UPLOAD]
+        return [job for job in waiting if job.expires_at is not None and job.expires_at < now][:limit]
+
     async def unrelayed(self, before: datetime, *, limit: int) -> list[Message]:
         waiting = [entries for id_, entries in self.outbox.items() if entries and self.jobs[id_].updated_at < before]
         return [message for entries in waiting[:limit] for message in entries]
@@ -271,7 +275,8 @@ class MemoryBus:
                 return delivery
         self._arrived.clear()
         try:
-            await asyncio.wait_for(self._arrived.wait(), timeout_seconds)
+            async with asyncio.timeout(timeout_seconds):
+                await self._arrived.wait()
         except TimeoutError:
             return None
         return await self.take(durables, timeout_seconds)

@@ -1,23 +1,29 @@
 """The document stores on MongoDB: single-document compare-and-set, nothing that a look-alike would lack."""
 
-from collections.abc import Mapping, Sequence
+import functools
+import inspect
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, ParamSpec, TypeVar
 from urllib.parse import urlsplit
 
 from bson.codec_options import CodecOptions
 from pymongo import ASCENDING, DESCENDING, AsyncMongoClient, IndexModel
 from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import DuplicateKeyError
+from pymongo.errors import ConnectionFailure, DuplicateKeyError
 from pymongo.monitoring import CommandListener
 
+from pipeline.errors import storage_unavailable
 from pipeline.events import Message
 from pipeline.job import LEASED, TERMINAL, Job, Status
 from pipeline.ports import Documents, SourceRecord, Token
 from pipeline.topology import DATABASE
 
 Document = dict[str, Any]
+Store = TypeVar("Store")
+Found = TypeVar("Found")
+Given = ParamSpec("Given")
 Database = AsyncDatabase[Document]
 
 UNFINISHED: Final = [status.value for status in Status if status not in TERMINAL]
@@ -28,6 +34,7 @@ INDEXES: Final[Mapping[str, Sequence[IndexModel]]] = {
         IndexModel([("owner", ASCENDING), ("status", ASCENDING), ("_id", DESCENDING)], name="owner_status_newest"),
         IndexModel([("owner", ASCENDING), ("source.key", ASCENDING), ("_id", DESCENDING)], name="owner_key_newest"),
         IndexModel([("outbox.id", ASCENDING)], name="outbox_id", sparse=True),
+        IndexModel([("status", ASCENDING), ("expires_at", ASCENDING)], name="status_expiry"),
     ),
     "deliveries": (
         IndexModel([("event_id", ASCENDING), ("endpoint", ASCENDING)], name="event_endpoint", unique=True),
@@ -66,6 +73,25 @@ def documents(db: Database) -> Documents:
     return Documents(MongoJobs(db), MongoSources(db), MongoQuality(db), MongoAccounts(db), MongoWorkers(db), ping)
 
 
+def _answering(store: type[Store]) -> type[Store]:
+    """Let every method of *store* raise `storage_unavailable` while the server is away, as the ports promise."""
+
+    def wrapped(method: Callable[Given, Awaitable[Found]]) -> Callable[Given, Awaitable[Found]]:
+        @functools.wraps(method)
+        async def answered(*args: Given.args, **kwargs: Given.kwargs) -> Found:
+            try:
+                return await method(*args, **kwargs)
+            except ConnectionFailure as error:
+                raise storage_unavailable(f"documents, {type(error).__name__}") from error
+
+        return answered
+
+    for name, method in list(vars(store).items()):
+        if inspect.iscoroutinefunction(method):
+            setattr(store, name, wrapped(method))
+    return store
+
+
 def _stored(job: Job) -> Document:
     document = job.model_dump(exclude={"id"})
     document["status"] = job.status.value
@@ -80,6 +106,7 @@ def _entries(outbox: Sequence[Message]) -> list[Document]:
     return [message.model_dump() for message in outbox]
 
 
+@_answering
 class MongoJobs:
     """`JobStore` on the collection `jobs`; the outbox is a list on the job that no job model sees."""
 
@@ -131,6 +158,11 @@ class MongoJobs:
         """See `JobStore.unfinished`."""
         return await self._jobs.count_documents({"owner": owner, "status": {"$in": UNFINISHED}}, limit=limit)
 
+    async def overdue(self, now: datetime, *, limit: int) -> list[Job]:
+        """See `JobStore.overdue`."""
+        query = {"status": Status.AWAITING_UPLOAD.value, "expires_at": {"$lt": now}}
+        return [_job(document) async for document in self._jobs.find(query, {"outbox": 0}).limit(limit)]
+
     async def unrelayed(self, before: datetime, *, limit: int) -> list[Message]:
         """See `JobStore.unrelayed`."""
         query = {"outbox.id": {"$gt": ""}, "updated_at": {"$lt": before}}
@@ -143,6 +175,7 @@ class MongoJobs:
         await self._jobs.update_many({"outbox.id": ids}, {"$pull": {"outbox": {"id": ids}}})
 
 
+@_answering
 class MongoSources:
     """`SourceStore` on the collection `sources`."""
 
@@ -165,6 +198,7 @@ class MongoSources:
         return True
 
 
+@_answering
 class MongoQuality:
     """`QualityStore` on the collection `quality`."""
 
@@ -180,6 +214,7 @@ class MongoQuality:
         return await self._quality.find_one({"_id": f"{job_id}:{run}"}, {"_id": 0})
 
 
+@_answering
 class MongoAccounts:
     """`AccountStore` on the collections `tokens` and `users`."""
 
@@ -198,6 +233,7 @@ class MongoAccounts:
         return None if found is None else str(found["webhook_secret"])
 
 
+@_answering
 class MongoWorkers:
     """`WorkerStore` on the collection `workers`."""
 

@@ -180,7 +180,8 @@ class PreferringPull:
             if delivery is not None:
                 return delivery
         try:
-            await asyncio.wait_for(self._wake.wait(), timeout_seconds)
+            async with asyncio.timeout(timeout_seconds):
+                await self._wake.wait()
         except TimeoutError:
             return None
         return await self._pulls[0].next(GLANCE_SECONDS)

@@ -64,7 +64,7 @@ async def test_cancellation_settles_nothing() -> None:
         begun.set()
         await asyncio.Event().wait()
 
-    task = asyncio.create_task(settling(handle, MemoryBus())(delivery))
+    task = asyncio.ensure_future(settling(handle, MemoryBus())(delivery))
     await begun.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -155,8 +155,8 @@ async def ignore(_: Delivery) -> None:
 async def test_a_lane_that_crashes_ends_the_loop_and_the_other_lanes() -> None:
     healthy = Endless()
     async with asyncio.timeout(DEADLINE_SECONDS):
+        pulls = [healthy, Endless(ConnectionError("the durable is gone"))]
         with pytest.raises(ExceptionGroup) as crash:
-            pulls = [healthy, Endless(ConnectionError("the durable is gone"))]
             await consume(pulls, ignore, stop=asyncio.Event(), grace_seconds=60)
     assert crash.group_contains(ConnectionError, match="the durable is gone")
     taken = healthy.taken
@@ -224,7 +224,7 @@ async def test_an_idle_lane_stops_without_having_seen_a_message() -> None:
     class Idle(MemoryPull):
         async def next(self, timeout_seconds: float) -> Delivery | None:
             waiting.set()
-            return await super(Idle, self).next(min(timeout_seconds, 0.01))
+            return await super().next(min(timeout_seconds, 0.01))
 
     task = asyncio.create_task(consume([Idle(bus, (INGEST.name,))], ignore, stop=stop, grace_seconds=60))
     async with asyncio.timeout(DEADLINE_SECONDS):

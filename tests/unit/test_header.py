@@ -18,6 +18,21 @@ MAGICS = [b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"RIFF\x00\x00\x00\x00WEBP", b"
 FILES = [picture(40, 30, format_) for format_ in FORMATS]
 
 
+def read(head: bytes) -> Header | str | None:
+    """What *head* says, or the code that it is refused with."""
+    try:
+        return measure(head)
+    except PipelineError as error:
+        return error.code
+
+
+def sane(found: Header | None) -> bool:
+    """Nothing was found, or a size that a picture can have."""
+    return found is None or (
+        found.width is not None and found.height is not None and min(found.width, found.height) > 0
+    )
+
+
 @pytest.mark.parametrize("format_", FORMATS)
 @pytest.mark.parametrize(("width", "height"), [(1, 1), (40, 300), (300, 40)])
 def test_format_and_size_stand_in_the_header(format_: str, width: int, height: int) -> None:
@@ -58,18 +73,13 @@ def test_the_content_counts_and_not_the_name() -> None:
 @given(st.sampled_from(FILES), st.data())
 def test_a_header_that_is_cut_short_is_never_misread(body: bytes, data: st.DataObject) -> None:
     cut = data.draw(st.integers(0, len(body)))
-    try:
-        found = measure(body[:cut])
-    except PipelineError as error:
-        assert error.code in {"image_empty", "format_unsupported"}
-    else:
-        assert found in (None, measure(body))
+    assert read(body[:cut]) in (None, measure(body), "image_empty", "format_unsupported")
 
 
 @given(st.sampled_from(MAGICS) | st.just(b"\x00\x00\x00\x20ftypavif"), st.binary(max_size=300))
 def test_no_bytes_behind_a_magic_number_break_the_reader(magic: bytes, rest: bytes) -> None:
     found = measure(magic + rest)
-    assert found is None or (found.width > 0 and found.height > 0)
+    assert sane(found)
 
 
 @given(st.sampled_from(FILES), st.data())
@@ -77,12 +87,8 @@ def test_no_damage_to_a_header_breaks_the_reader(body: bytes, data: st.DataObjec
     damaged = bytearray(body[:400])
     for position in data.draw(st.lists(st.integers(0, len(damaged) - 1), max_size=8)):
         damaged[position] = data.draw(st.integers(0, 255))
-    try:
-        found = measure(bytes(damaged))
-    except PipelineError as error:
-        assert error.code == "format_unsupported"
-    else:
-        assert found is None or (found.width > 0 and found.height > 0)
+    found = read(bytes(damaged))
+    assert found == "format_unsupported" if isinstance(found, str) else sane(found)
 
 
 @pytest.mark.parametrize(

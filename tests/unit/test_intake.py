@@ -41,10 +41,10 @@ class Desk:
         relay = Relay(stores.jobs, self.bus)
         return Intake(stores, self.objects, relay, clock=self.clock, limits=LIMITS, new_id=new_job_id)
 
-    async def put(self, key: str, body: bytes | None = None, **metadata: str) -> Notice:
+    async def put(self, key: str, body: bytes | None = None, metadata: dict[str, str] | None = None) -> Notice:
         """Upload and return the notice of it."""
         body = picture() if body is None else body
-        etag = await self.objects.put("uploads", key, body, content_type="", metadata=metadata)
+        etag = await self.objects.put("uploads", key, body, content_type="", metadata=metadata or {})
         self.versions += 1
         return Notice("created", key, sequencer(self.versions), etag)
 
@@ -53,9 +53,9 @@ class Desk:
         self.versions += 1
         return Notice("removed", key, sequencer(self.versions), None)
 
-    async def send(self, key: str, body: bytes | None = None, **metadata: str) -> Job:
+    async def send(self, key: str, body: bytes | None = None, metadata: dict[str, str] | None = None) -> Job:
         """Upload, take in, and return the job of it."""
-        assert await self.intake().take(await self.put(key, body, **metadata))
+        assert await self.intake().take(await self.put(key, body, metadata))
         record = await self.sources.get(key)
         assert record is not None
         assert record.job_id is not None
@@ -343,7 +343,7 @@ async def test_bad_input_fails_with_a_code_a_hint_and_an_error_file(
 
 @pytest.mark.parametrize("metadata", [{"up-scale": "many"}, {"up-quality": "0"}, {"up-format": "gif"}])
 async def test_metadata_that_cannot_be_understood_fails_the_job(desk: Desk, metadata: dict[str, str]) -> None:
-    job = await desk.send("a.png", **metadata)
+    job = await desk.send("a.png", metadata=metadata)
     assert job.error is not None
     assert job.error.code == "options_invalid"
 
@@ -414,18 +414,18 @@ async def test_a_second_upload_on_a_reserved_key_starts_the_next_run(desk: Desk)
 
 async def test_a_second_upload_is_read_afresh_and_not_with_the_metadata_of_the_first(desk: Desk) -> None:
     announced = await desk.announce(options={"quality": 70})
-    await desk.send(announced.source.key, picture(8, 8), **{"up-scale": "2"})
-    job = await desk.send(announced.source.key, picture(9, 9), **{"up-scale": "3"})
+    await desk.send(announced.source.key, picture(8, 8), metadata={"up-scale": "2"})
+    job = await desk.send(announced.source.key, picture(9, 9), metadata={"up-scale": "3"})
     assert (job.options.effective["scale"], job.options.origin["scale"]) == (3, "metadata")
     assert (job.options.requested, job.options.effective["quality"]) == ({"quality": 70}, 70)
 
 
 async def test_metadata_beats_the_segment_and_the_request_beats_both(desk: Desk) -> None:
-    job = await desk.send("@x2,q50/a.png", **{"up-scale": "3"})
+    job = await desk.send("@x2,q50/a.png", metadata={"up-scale": "3"})
     assert (job.options.effective["scale"], job.options.effective["quality"]) == (3, 50)
     assert (job.options.origin["scale"], job.options.origin["quality"]) == ("metadata", "segment")
     announced = await desk.announce(options={"scale": 4})
-    bound = await desk.send(announced.source.key, **{"up-scale": "3"})
+    bound = await desk.send(announced.source.key, metadata={"up-scale": "3"})
     assert (bound.options.effective["scale"], bound.options.origin["scale"]) == (4, "request")
 
 
@@ -459,8 +459,10 @@ async def test_an_outage_during_the_second_look_is_not_the_fault_of_the_upload(d
 
 @pytest.mark.parametrize(
     ("key", "owner"),
-    [("~alice/a.png", "alice"), ("~alice/@x4/a.png", "alice"), ("a.png", "default"), ("~/a.png", "default")]
-    + [("trip/~alice/a.png", "default"), ("alice/a.png", "default")],
+    [
+        *(("~alice/a.png", "alice"), ("~alice/@x4/a.png", "alice"), ("a.png", "default"), ("~/a.png", "default")),
+        *(("trip/~alice/a.png", "default"), ("alice/a.png", "default")),
+    ],
 )
 def test_a_home_belongs_to_who_it_names(key: str, owner: str) -> None:
     assert owner_of(key) == owner

@@ -122,7 +122,6 @@ class World:
         waiting = finished(self.jobs.unrelayed(NOON.replace(year=2100), limit=1000))
         return {message.id for message in [*self.bus.published, *waiting]}
 
-
     def check(self) -> None:
         """Once all has arrived, the newest version has the one live job; none where the newest is a deletion."""
         self.settle()

@@ -54,7 +54,7 @@ TABLE: dict[str, dict[Status, Status]] = {
     "enqueue": dict.fromkeys(Status, S.QUEUED),
     "reject": dict.fromkeys(Status, S.FAILED),
     "claim": {S.QUEUED: S.PROCESSING, S.PROCESSING: S.PROCESSING, S.PUBLISHING: S.PUBLISHING},
-    "publish": {S.PROCESSING: S.PUBLISHING},
+    "publish": dict.fromkeys((S.PROCESSING, S.PUBLISHING), S.PUBLISHING),  # once more by who claims it again
     "succeed": {S.PUBLISHING: S.SUCCEEDED},
     "fail": dict.fromkeys((S.AWAITING_UPLOAD, S.QUEUED, S.PROCESSING, S.PUBLISHING), S.FAILED),
     "cancel": dict.fromkeys((S.AWAITING_UPLOAD, S.QUEUED, S.PROCESSING), S.CANCELED),

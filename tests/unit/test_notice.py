@@ -69,7 +69,11 @@ WHOLE = Notice("created", "trip/@x4/a.jpg", SEQUENCER, ETAG)
         ),
         # versioned buckets; a suspended one says null
         ("s3:ObjectCreated:Put", CREATED | {"versionId": "null"}, WHOLE),
-        ("s3:ObjectCreated:Put", {name: CREATED[name] for name in ("eTag", "contentType")}, WHOLE),  # size 0 is left out
+        (
+            "s3:ObjectCreated:Put",
+            {name: CREATED[name] for name in ("eTag", "contentType")},
+            WHOLE,
+        ),  # size 0 is left out
         # one that failed within a fan-out has neither size nor ETag
         ("s3:ObjectCreated:Post", {}, Notice("created", "trip/@x4/a.jpg", SEQUENCER, None)),
         ("s3:ObjectRemoved:Delete", {}, Notice("removed", "trip/@x4/a.jpg", SEQUENCER, None)),
@@ -142,15 +146,18 @@ def test_no_bytes_break_the_parser(body: bytes) -> None:
 
 @pytest.mark.parametrize(
     "key",
-    ["trip/", ".hidden.png", "trip/.DS_Store", ".git/a.png", "trip/._a.jpg", "a.png.part", "trip/Thumbs.db"]
-    + ["desktop.ini", "trip/@eaDir/a.jpg", "@eaDir/a.jpg/SYNOPHOTO_THUMB_XL.jpg", ".enlarger-canary/1"],
+    [
+        *("trip/", ".hidden.png", "trip/.DS_Store", ".git/a.png", "trip/._a.jpg", "a.png.part", "trip/Thumbs.db"),
+        *("desktop.ini", "trip/@eaDir/a.jpg", "@eaDir/a.jpg/SYNOPHOTO_THUMB_XL.jpg", ".enlarger-canary/1"),
+    ],
 )
 def test_what_nobody_wants_enlarged_is_ignored(key: str) -> None:
     assert ignored(key)
 
 
 @pytest.mark.parametrize(
-    "key", ["a.png", "trip/@x4/a.jpg", "a", "part", "a.part.png", "thumbs.db.png", "a.b/c", "@@eaDir/a.png", "ö/😀.webp"]
+    "key",
+    ["a.png", "trip/@x4/a.jpg", "a", "part", "a.part.png", "thumbs.db.png", "a.b/c", "@@eaDir/a.png", "ö/😀.webp"],
 )
 def test_everything_else_is_taken_in(key: str) -> None:
     assert not ignored(key)

@@ -23,7 +23,17 @@ PRIVATE_V4 = [
 ]
 PRIVATE_V6 = [
     *("::", "::1", "::7f00:1", "::ffff:127.0.0.1", "::ffff:10.1.2.3", "64:ff9b::7f00:1", "64:ff9b::808:808"),
-    *("64:ff9b:1::1", "100::1", "2001::1", "2001:db8::1", "2002:7f00:1::", "3fff::1", "5f00::1", "fc00::1"),
+    *(
+        "64:ff9b:1::1",
+        "100::1",
+        "2001::1",
+        "2001:20::1",
+        "2001:db8::1",
+        "2002:7f00:1::",
+        "3fff::1",
+        "5f00::1",
+        "fc00::1",
+    ),
     *("fd12:3456::1", "fe80::1", "fe80::1%1", "fec0::1", "ff02::1", "ff0e::1"),
 ]
 PUBLIC = ["1.1.1.1", "8.8.8.8", "93.184.216.34", "::ffff:8.8.8.8", "2606:4700:4700::1111", "2a00:1450:4001::200e"]
@@ -82,19 +92,23 @@ class Recorder(httpcore2.AsyncMockBackend):
         super().__init__([b"HTTP/1.1 204 No Content\r\n\r\n"])
         self.connected: list[str] = []
         self.verified: list[str | None] = []
+        self.written: list[bytes] = []
         self._failing = failing
 
     async def connect_tcp(self, host: str, *args: Any, **kwargs: Any) -> httpcore2.AsyncNetworkStream:
         self.connected.append(host)
         if host in self._failing:
             raise httpcore2.ConnectError("unreachable")
-        return Stream(list(self._buffer), self.verified)
+        return Stream(list(self._buffer), self)
 
 
 class Stream(httpcore2.AsyncMockStream):
-    def __init__(self, buffer: list[bytes], verified: list[str | None]) -> None:
+    def __init__(self, buffer: list[bytes], recorder: Recorder) -> None:
         super().__init__(buffer)
-        self._verified = verified
+        self._recorder = recorder
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109
+        self._recorder.written.append(buffer)
 
     async def start_tls(
         self,
@@ -102,7 +116,7 @@ class Stream(httpcore2.AsyncMockStream):
         server_hostname: str | None = None,
         timeout: float | None = None,  # noqa: ASYNC109
     ) -> httpcore2.AsyncNetworkStream:
-        self._verified.append(server_hostname)
+        self._recorder.verified.append(server_hostname)
         return self
 
 
@@ -189,6 +203,35 @@ async def test_second_address_is_called_when_the_first_does_not_answer() -> None
     async with opened(resolver=Names(["2606:4700::1", "8.8.8.8"]), inner=recorder) as egress:
         await egress.post("http://two.example/", headers={}, body=b"{}")
     assert recorder.connected == ["2606:4700::1", "8.8.8.8"]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        ("http://[2606:4700::1]:8080/", "[2606:4700::1]:8080"),
+        ("http://a.example:80/", "a.example"),
+        ("https://a.example:8443/", "a.example:8443"),
+    ],
+)
+async def test_host_header_is_written_as_in_the_url(url: str, host: str) -> None:
+    recorder = Recorder()
+    async with opened(resolver=Names(["2606:4700::1"]), inner=recorder) as egress:
+        await egress.post(url, headers={}, body=b"{}")
+    assert f"host: {host}\r\n" in b"".join(recorder.written).decode().lower()
+
+
+@pytest.mark.anyio
+async def test_slow_receiver_does_not_hold_up_the_others() -> None:
+    together = asyncio.Barrier(16)
+
+    async def resolver(host: str, port: int) -> Sequence[str]:
+        await together.wait()  # nobody goes on before all have come
+        return ["8.8.8.8"]
+
+    async with opened(resolver=resolver, inner=Recorder(), deadline_seconds=5) as egress:
+        replies = await asyncio.gather(*(egress.post("http://a.example/", headers={}, body=b"{}") for _ in range(16)))
+    assert {reply.status_code for reply in replies} == {204}
 
 
 @pytest.mark.anyio

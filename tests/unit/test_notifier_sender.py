@@ -1,185 +1,20 @@
-"""From a due delivery to a recorded attempt, against a receiver that really listens."""
+"""The sender's loop: what it leases, records, leaves alone and finishes, whatever goes wrong around it."""
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Collection
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from ipaddress import ip_network
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from standardwebhooks import Webhook, WebhookVerificationError
 
 from notifier.deliveries import Attempt, Delivery, DeliveryStatus, MemoryDeliveries, delivery_id
 from notifier.egress import Egress
-from notifier.sender import LEASE_SECONDS, SLOTS, SLOTS_PER_ENDPOINT, Post, Sender, posting
-from pipeline.adapters.memory import MemoryAccounts
-from tests.receiver import Received, Receiver, receiving
-
-SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-LOOPBACK = (ip_network("127.0.0.0/8"),)
-BODY = '{"type":"job.succeeded","data":{"name":"é"}}'.encode()
-
-
-@dataclass(slots=True)
-class Time:
-    """A clock that stands until it is moved."""
-
-    now: datetime = field(default_factory=lambda: datetime.now(UTC))
-
-    def __call__(self) -> datetime:
-        return self.now
-
-    def pass_(self, seconds: float) -> None:
-        self.now += timedelta(seconds=seconds)
-
-
-def due(time: Time, endpoint: str, event: str = "evt_1") -> Delivery:
-    return Delivery(delivery_id(event, endpoint), event, "job_1", "default", endpoint, BODY, time.now)
-
-
-def sender_of(deliveries: MemoryDeliveries, post: Post, time: Time) -> Sender:
-    return Sender(deliveries, post, clock=time, random=lambda: 0.5)
-
-
-@asynccontextmanager
-async def running(sender: Sender, *, grace_seconds: float = 10.0) -> AsyncIterator[asyncio.Task[None]]:
-    """Stops the sender at the end of the block and waits until it has drained."""
-    stop = asyncio.Event()
-    task = asyncio.create_task(sender.run(stop, grace_seconds=grace_seconds))
-    try:
-        yield task
-    finally:
-        stop.set()
-        await asyncio.wait_for(task, 10)
-
-
-@dataclass(slots=True)
-class Office:
-    """A sender with the real client, a memory store and a standing clock."""
-
-    time: Time = field(default_factory=Time)
-    deliveries: MemoryDeliveries = field(default_factory=MemoryDeliveries)
-    accounts: MemoryAccounts = field(default_factory=lambda: MemoryAccounts(secrets={"default": SECRET}))
-
-    async def deliver(self, receiver: Receiver, count: int = 1) -> list[Received]:
-        """Run the sender until *receiver* has been called *count* times and every attempt is recorded."""
-        egress = Egress(LOOPBACK)
-        try:
-            async with running(sender_of(self.deliveries, posting(self.accounts, egress, self.time), self.time)):
-                return [await receiver.next() for _ in range(count)]
-        finally:
-            await egress.close()
-
-    async def try_once(self, endpoint: str, *, allowed: bool = True) -> Attempt:
-        """Post one delivery, without a store."""
-        egress = Egress(LOOPBACK if allowed else ())
-        try:
-            return await posting(self.accounts, egress, self.time)(due(self.time, endpoint))
-        finally:
-            await egress.close()
-
-    def only(self) -> Delivery:
-        (delivery,) = self.deliveries.stored.values()
-        return delivery
-
-
-@pytest.mark.anyio
-async def test_receiver_verifies_what_it_gets_with_the_public_library() -> None:
-    office = Office()
-    with receiving() as receiver:
-        await office.deliveries.create(due(office.time, receiver.url))
-        (got,) = await office.deliver(receiver)
-    assert Webhook(SECRET).verify(got.body, got.headers)["type"] == "job.succeeded"
-    with pytest.raises(WebhookVerificationError):
-        Webhook("whsec_" + "A" * 32).verify(got.body, got.headers)
-    assert (got.headers["webhook-id"], got.headers["content-type"], got.body) == ("evt_1", "application/json", BODY)
-    made = office.only()
-    assert (made.status, made.next_attempt_at, made.lease_until) == ("delivered", None, None)
-    assert [(attempt.status_code, attempt.error, attempt.at) for attempt in made.attempts] == [
-        (204, None, office.time.now)
-    ]
-
-
-@pytest.mark.anyio
-async def test_server_error_is_tried_again_with_the_same_id_and_bytes() -> None:
-    office = Office()
-    with receiving([(500, {}), (200, {})]) as receiver:
-        await office.deliveries.create(due(office.time, receiver.url))
-        (first,) = await office.deliver(receiver)
-        assert office.only().next_attempt_at == office.time.now + timedelta(seconds=5)
-        office.time.pass_(5)
-        (second,) = await office.deliver(receiver)
-    assert (second.headers["webhook-id"], second.body) == (first.headers["webhook-id"], first.body)
-    assert int(second.headers["webhook-timestamp"]) - int(first.headers["webhook-timestamp"]) == 5
-    Webhook(SECRET).verify(second.body, second.headers)
-    made = office.only()
-    assert (made.status, [attempt.status_code for attempt in made.attempts]) == ("delivered", [500, 200])
-
-
-@pytest.mark.anyio
-@pytest.mark.parametrize("status", [429, 503])
-async def test_receiver_that_names_a_time_is_left_alone_until_then(status: int) -> None:
-    office = Office()
-    with receiving([(status, {"Retry-After": "90"})]) as receiver:
-        await office.deliveries.create(due(office.time, receiver.url))
-        await office.deliver(receiver)
-    assert office.only().next_attempt_at == office.time.now + timedelta(seconds=90)
-    assert office.only().attempts[0].retry_after_seconds == 90
-
-
-@pytest.mark.anyio
-async def test_receiver_that_is_gone_is_never_called_again() -> None:
-    office = Office()
-    with receiving([(410, {})]) as receiver:
-        await office.deliveries.create(due(office.time, receiver.url))
-        await office.deliver(receiver)
-    assert (office.only().status, office.only().next_attempt_at) == ("failed", None)
-
-
-@pytest.mark.anyio
-async def test_redirect_is_a_failure_and_the_other_place_hears_nothing() -> None:
-    office = Office()
-    with receiving() as elsewhere, receiving([(302, {"Location": elsewhere.url})]) as receiver:
-        await office.deliveries.create(due(office.time, receiver.url))
-        await office.deliver(receiver)
-    assert (office.only().status, office.only().attempts[0].status_code, elsewhere.count) == ("pending", 302, 0)
-
-
-@pytest.mark.anyio
-async def test_tenth_failure_ends_the_delivery() -> None:
-    office = Office()
-    with receiving([(500, {})] * 11) as receiver:
-        await office.deliveries.create(due(office.time, receiver.url))
-        for _ in range(10):
-            await office.deliver(receiver)
-            office.time.pass_(86_400)
-        assert receiver.count == 10
-    assert (office.only().status, len(office.only().attempts)) == ("failed", 10)
-
-
-@pytest.mark.anyio
-async def test_private_receiver_is_refused_unless_its_network_is_allowed() -> None:
-    office = Office()
-    with receiving() as receiver:
-        refused = await office.try_once(receiver.url, allowed=False)
-        taken = await office.try_once(receiver.url)
-        assert receiver.count == 1
-    assert (refused.status_code, refused.error, refused.delivered) == (None, "address_refused", False)
-    assert (taken.status_code, taken.error, taken.delivered) == (204, None, True)
-
-
-@pytest.mark.anyio
-@pytest.mark.parametrize("secrets", [{}, {"default": "whsec_"}, {"default": "whsec_x"}])
-async def test_owner_without_a_usable_secret_gets_nothing_unsigned(secrets: dict[str, str]) -> None:
-    office = Office(accounts=MemoryAccounts(secrets=secrets))
-    with receiving() as receiver:
-        attempt = await office.try_once(receiver.url)
-        assert receiver.count == 0
-    assert attempt.error == "secret_unusable"
+from notifier.sender import LEASE_SECONDS, SLOTS, SLOTS_PER_ENDPOINT, Sender, posting
+from tests.receiver import receiving
+from tests.unit.notifier_desk import LOOPBACK, Office, Time, due, running, sender_of
 
 
 class Unwritable(MemoryDeliveries):

@@ -1,6 +1,7 @@
 """What users may ask for: the grammar of folders and metadata, and how the layers add up."""
 
 import string
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -32,13 +33,22 @@ wishes = st.builds(
     model=st.none() | st.from_regex(r"[a-z0-9][a-z0-9._-]{0,63}", fullmatch=True),
     format=st.none() | st.sampled_from(FORMATS),
     quality=st.none() | st.integers(1, 100),
-    lossless=st.none() | st.just(True),  # noqa: FBT003
+    lossless=st.none() | st.just(True),
 )
 names = st.text(st.characters(exclude_characters="/", exclude_categories=["Cs"]), min_size=1)
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
 )
+
+
+def refusal(read: Callable[[], Options]) -> str | None:
+    """The code that *read* refuses with."""
+    try:
+        read()
+    except PipelineError as error:
+        return error.code
+    return None
 
 
 @pytest.mark.parametrize(
@@ -65,8 +75,10 @@ def test_a_segment_says_what_the_grammar_says(segment: str, options: Options) ->
 
 @pytest.mark.parametrize(
     "segment",
-    ["@", "@x", "@x0", "@x17", "@x4.", "@x-4", "@4x", "@X4", "@x4,", "@,x4", "@x4 ", "@x4;png", "@q0", "@q101"]
-    + ["@q1.5", "@m-", "@m-Ünder", "@m-a/b", "@gif", "@x2,x3", "@png,jpg", "@lossless,lossless", "@wörter", "@x1e3"],
+    [
+        *("@", "@x", "@x0", "@x17", "@x4.", "@x-4", "@4x", "@X4", "@x4,", "@,x4", "@x4 ", "@x4;png", "@x1e3", "@q0"),
+        *("@q101", "@q1.5", "@m-", "@m-Ünder", "@m-a/b", "@gif", "@x2,x3", "@png,jpg", "@lossless,lossless", "@wörter"),
+    ],
 )
 def test_a_segment_that_cannot_be_understood_is_refused_by_name(segment: str) -> None:
     with pytest.raises(PipelineError) as refused:
@@ -116,18 +128,12 @@ def test_whatever_can_be_wished_for_can_be_written_as_a_folder(options: Options)
 
 @given(st.text() | st.lists(st.sampled_from(["@", "x", "4", "q", "m-", ",", "/", ".", "png"])).map("".join))
 def test_no_key_breaks_the_grammar(key: str) -> None:
-    try:
-        assert isinstance(from_key(key), Options)
-    except PipelineError as error:
-        assert error.code == "options_invalid"
+    assert refusal(lambda: from_key(key)) in (None, "options_invalid")
 
 
 @given(st.dictionaries(st.sampled_from(list(Options.model_fields)) | st.text(), json_values))
 def test_no_json_breaks_the_options(values: dict[str, Any]) -> None:
-    try:
-        assert isinstance(parse(values), Options)
-    except PipelineError as error:
-        assert error.code == "options_invalid"
+    assert refusal(lambda: parse(values)) in (None, "options_invalid")
 
 
 @pytest.mark.parametrize("number", [10**400, -(10**400), float("nan"), float("inf")])
@@ -146,10 +152,7 @@ def test_a_refusal_names_the_field_and_an_unknown_one_is_refused() -> None:
 
 @given(st.dictionaries(st.sampled_from([f"up-{name}" for name in Options.model_fields]) | st.text(), st.text()))
 def test_no_metadata_breaks_the_options(metadata: dict[str, str]) -> None:
-    try:
-        assert isinstance(from_metadata(metadata), Options)
-    except PipelineError as error:
-        assert error.code == "options_invalid"
+    assert refusal(lambda: from_metadata(metadata)) in (None, "options_invalid")
 
 
 @pytest.mark.parametrize(
@@ -167,7 +170,9 @@ def test_metadata_speaks_up_and_what_other_tools_write_is_ignored(metadata: dict
     assert from_metadata(metadata) == options
 
 
-@given(st.lists(st.tuples(st.sampled_from(["request", "metadata", "segment"]), wishes), unique_by=lambda layer: layer[0]))
+@given(
+    st.lists(st.tuples(st.sampled_from(["request", "metadata", "segment"]), wishes), unique_by=lambda layer: layer[0])
+)
 def test_each_field_comes_from_the_first_layer_that_says_it(layers: list[tuple[str, Options]]) -> None:
     resolved = resolve(layers, source_format="webp")
     last = [("source", Options(format="webp")), ("default", DEFAULTS)]

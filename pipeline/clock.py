@@ -1,0 +1,9 @@
+"""The present moment, as every process tells it."""
+
+from datetime import UTC, datetime
+
+
+def now() -> datetime:
+    """UTC, cut to the millisecond that MongoDB keeps, so that what was stored compares equal to what was meant."""
+    moment = datetime.now(UTC)
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
