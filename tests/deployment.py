@@ -11,6 +11,7 @@ from typing import Any
 
 import boto3
 import httpx2
+from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from tests.servers import Servers, Service
@@ -77,6 +78,7 @@ def s3_client(environment: dict[str, str]) -> Any:
         aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
         aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
         region_name=environment["AWS_DEFAULT_REGION"],
+        config=Config(retries={"mode": "standard", "max_attempts": 10}),  # a restart of the store is a pause
     )
 
 

@@ -15,6 +15,7 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 from infra import ports
 from infra.addresses import ROOT, Addresses, local
 from infra.bootstrap import bootstrap
+from infra.envfile import owner_environment
 from infra.secrets import Secrets, generate
 from infra.stack import Folders, Stack
 from infra.start import start_servers
@@ -102,8 +103,6 @@ class Servers:
 
     def owner(self) -> dict[str, str]:
         """What `aws`, `boto3` and `enlarger` of the person who owns the installation read."""
-        from infra.envfile import owner_environment
-
         return owner_environment(self.stack)
 
     def stop(self, name: str) -> None:

@@ -14,7 +14,7 @@ from pipeline.adapters.memory import MemoryBus, MemoryDelivery, MemoryJobs, Memo
 from pipeline.errors import PipelineError, RetryLaterError, UnparseableError, storage_unavailable
 from pipeline.events import JobMessage, Message
 from pipeline.identity import new_job_id, reserved_key
-from pipeline.job import Job, JobOptions, Source, Status, claim, publish
+from pipeline.job import Job, JobOptions, Source, Status, cancel, claim, expire, publish
 from pipeline.outbox import Relay
 from pipeline.ports import JobStore, ObjectInfo
 from pipeline.topology import DURABLE, FAST
@@ -374,12 +374,16 @@ async def test_an_announced_job_is_bound_by_the_key_that_was_reserved_for_it(des
     assert (job.options.effective["scale"], job.options.origin["scale"]) == (3, "request")
 
 
-@pytest.mark.parametrize("status", [Status.CANCELED, Status.EXPIRED])
-async def test_an_announced_job_that_was_called_off_stays_so_when_its_upload_arrives(
-    desk: Desk, status: Status
-) -> None:
+async def test_an_announced_job_whose_upload_comes_too_late_starts_a_run_all_the_same(desk: Desk) -> None:
     announced = await desk.announce()
-    desk.jobs.jobs[announced.id] = off = announced.model_copy(update={"status": status})
+    desk.jobs.jobs[announced.id] = expire(announced, NOON)
+    job = await desk.send(announced.source.key)
+    assert (job.id, job.status, job.run, job.completed_at) == (announced.id, Status.QUEUED, 2, None)
+
+
+async def test_an_announced_job_that_was_called_off_stays_so_when_its_upload_arrives(desk: Desk) -> None:
+    announced = await desk.announce()
+    desk.jobs.jobs[announced.id] = off = cancel(announced, NOON, reason="canceled_by_owner")
     assert not await desk.intake().take(await desk.put(announced.source.key))
     assert (desk.only(), desk.told()) == (off, [])
 

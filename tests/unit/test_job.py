@@ -24,6 +24,7 @@ from pipeline.job import (
     cancel,
     claim,
     enqueue,
+    expire,
     fail,
     publish,
     reject,
@@ -48,6 +49,7 @@ STEPS: dict[str, Callable[[Job], Job]] = {
     "succeed": lambda job: succeed(job, NOON, outputs=(OUTPUT,), quality=PASS),
     "fail": lambda job: fail(job, NOON, ERROR),
     "cancel": lambda job: cancel(job, NOON, reason="canceled_by_owner"),
+    "expire": lambda job: expire(job, NOON),
 }
 #: Step -> what it makes of each status; a status that is missing refuses the step.
 TABLE: dict[str, dict[Status, Status]] = {
@@ -58,6 +60,7 @@ TABLE: dict[str, dict[Status, Status]] = {
     "succeed": {S.PUBLISHING: S.SUCCEEDED},
     "fail": dict.fromkeys((S.AWAITING_UPLOAD, S.QUEUED, S.PROCESSING, S.PUBLISHING), S.FAILED),
     "cancel": dict.fromkeys((S.AWAITING_UPLOAD, S.QUEUED, S.PROCESSING), S.CANCELED),
+    "expire": dict.fromkeys((S.AWAITING_UPLOAD, S.QUEUED, S.PROCESSING), S.EXPIRED),
 }
 
 

@@ -15,7 +15,7 @@ from ingest.sweep import keep_sweeping, notice_of, sweep
 from pipeline.adapters.memory import MemoryBus, MemoryJobs, MemoryObjects, MemorySources, documents
 from pipeline.errors import RetryLaterError, storage_unavailable
 from pipeline.events import work_message
-from pipeline.identity import new_job_id
+from pipeline.identity import event_id, new_job_id
 from pipeline.job import Job, Status
 from pipeline.outbox import Relay
 from pipeline.ports import ObjectInfo, SourceRecord
@@ -121,6 +121,20 @@ async def test_what_a_crash_left_in_an_outbox_is_published_under_its_own_id(hous
     await house.sweep(now=job.updated_at + timedelta(seconds=31))
     await house.sweep(now=job.updated_at + timedelta(seconds=32))
     assert house.bus.published == [work_message(job)]
+
+
+async def test_an_announced_job_whose_upload_never_came_expires_and_says_so_once(house: House) -> None:
+    due = LATER - timedelta(seconds=1)
+    late = a_job(Status.AWAITING_UPLOAD, expires_at=due)
+    others = [a_job(Status.AWAITING_UPLOAD, expires_at=LATER + timedelta(seconds=1)), a_job(expires_at=due)]
+    for job in (late, *others):
+        await house.jobs.insert(job)
+    for _ in range(2):
+        await house.sweep()
+    expired = house.jobs.jobs[late.id]
+    assert (expired.status, expired.status_reason, expired.completed_at) == (Status.EXPIRED, "no_upload", LATER)
+    assert [house.jobs.jobs[job.id] for job in others] == others
+    assert [message.id for message in house.bus.published] == [event_id(late.id, 1, "job.expired")]
 
 
 async def test_an_upload_that_breaks_the_intake_does_not_hide_those_behind_it(house: House) -> None:

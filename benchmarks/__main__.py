@@ -1,0 +1,7 @@
+"""Run every benchmark: `python -m benchmarks`. Each prints ratios of one run; docs/benchmarks.md explains them."""
+
+import runpy
+
+for name in ("engines", "end_to_end"):
+    print(f"== {name}")
+    runpy.run_module(f"benchmarks.{name}", run_name="__main__")

@@ -1,0 +1,30 @@
+"""The document stores of a contract test: in memory, or an empty database of its own on the server."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+from uuid import uuid4
+
+import pytest
+
+from pipeline.adapters import memory, mongo
+from pipeline.ports import Documents
+from tests.servers import Servers
+
+ADAPTERS: Final = ("memory", "server")
+
+
+@asynccontextmanager
+async def document_stores(request: pytest.FixtureRequest) -> AsyncIterator[Documents]:
+    """Every store, by the adapter that the fixture's parameter names."""
+    if request.param == "memory":
+        yield memory.documents()
+        return
+    servers: Servers = request.getfixturevalue("servers")
+    async with mongo.connect(servers.root.mongo) as client:
+        db = client.get_database(f"contract_{uuid4().hex}")
+        await db["jobs"].create_indexes(list(mongo.INDEXES["jobs"]))
+        try:
+            yield mongo.documents(db)
+        finally:
+            await client.drop_database(db.name)

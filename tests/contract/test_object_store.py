@@ -1,0 +1,252 @@
+"""The port `ObjectStore`, in memory and on MinIO, as the accounts of the services open it."""
+
+import asyncio
+import hashlib
+import io
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, aclosing
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import pytest
+
+from pipeline.adapters.memory import MemoryObjects
+from pipeline.adapters.minio_store import Endpoint, MinioObjects
+from pipeline.errors import PipelineError
+from pipeline.ports import ObjectMissingError, ObjectStore, PreconditionError
+from tests.contract.stores import ADAPTERS
+from tests.servers import Servers
+
+pytestmark = pytest.mark.anyio
+
+WRITERS = 20
+PRINTABLE = "".join(chr(code) for code in range(32, 127) if chr(code) not in "/\\")
+KEYS = [
+    "a.png",
+    "trip/@x4/deep/er/a.png",
+    "with space/and  two.png",
+    "plus+plus.png",
+    "percent%2Fslash%25.png",
+    "é/ü/漢字/😀.png",
+    "e\N{COMBINING ACUTE ACCENT}.png",
+    f"ascii {PRINTABLE}",
+    "~alice/.hidden",
+    "a?b=c&d#e;f.png",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The store through three accounts, and a prefix that no other test uses."""
+
+    processors: ObjectStore
+    api: ObjectStore
+    ingest: ObjectStore
+    prefix: str
+
+    def key(self, name: str) -> str:
+        return f"{self.prefix}/{name}"
+
+    async def put(self, name: str, body: bytes | io.BytesIO = b"body", **options: object) -> str:
+        """Write an output as processors do."""
+        return await self.processors.put("outputs", self.key(name), body, content_type="image/png", **options)  # type: ignore[arg-type]
+
+    async def read(self, name: str, *, first_bytes: int | None = None, if_match: str | None = None) -> bytes:
+        found = await self.processors.read("outputs", self.key(name), first_bytes=first_bytes, if_match=if_match)
+        return found[1]
+
+
+def connect(servers: Servers, account: str) -> MinioObjects:
+    return MinioObjects(Endpoint.parse(servers.of(account).minio))
+
+
+@pytest.fixture(params=ADAPTERS)
+async def store(request: pytest.FixtureRequest, anyio_backend: str) -> AsyncIterator[Opened]:
+    prefix = f"contract-{uuid4().hex}"
+    if request.param == "memory":
+        memory = MemoryObjects()
+        yield Opened(memory, memory, memory, prefix)
+        return
+    servers: Servers = request.getfixturevalue("servers")
+    async with AsyncExitStack() as closing:
+        opened = [connect(servers, account) for account in ("processors", "api", "ingest")]
+        for client in opened:
+            closing.push_async_callback(client.close)
+        yield Opened(*opened, prefix=prefix)
+
+
+def long_key(prefix: str) -> str:
+    """A key of the longest kind, 1000 bytes, in folders that a file system can hold."""
+    rest = 1000 - len(prefix.encode()) - 1
+    return "/".join("é" * (min(200, rest - start - 1) // 2) for start in range(0, rest - 1, 201))
+
+
+@pytest.mark.parametrize("name", KEYS)
+async def test_an_object_comes_back_under_its_very_key(store: Opened, name: str) -> None:
+    etag = await store.put(name, name.encode())
+    info, body = await store.processors.read("outputs", store.key(name))
+    assert (body, info.key, info.etag, info.bytes) == (name.encode(), store.key(name), etag, len(name.encode()))
+    assert await store.processors.head("outputs", store.key(name)) == info
+
+
+async def test_a_key_may_be_a_thousand_bytes_long(store: Opened) -> None:
+    name = long_key(store.prefix)
+    assert 990 <= len(store.key(name).encode()) <= 1000
+    await store.put(name)
+    assert await store.read(name) == b"body"
+
+
+async def test_keys_that_look_alike_are_different_objects(store: Opened) -> None:
+    names = ["a b", "a+b", "a%20b", "a%2Bb", "a%2520b", "A B"]
+    for name in names:
+        await store.put(name, name.encode())
+    assert [(await store.read(name)).decode() for name in names] == names
+
+
+async def test_an_etag_is_the_md5_of_a_single_put_and_a_write_has_a_time(store: Opened) -> None:
+    assert await store.put("a", b"body") == hashlib.md5(b"body", usedforsecurity=False).hexdigest()
+    info = await store.processors.head("outputs", store.key("a"))
+    assert abs(info.modified_at - datetime.now(UTC)) < timedelta(minutes=1)
+
+
+async def test_metadata_comes_back_in_lower_case_and_without_prefix(store: Opened) -> None:
+    metadata = {"up-job": "job_1", "up-options": '{"scale":4.0,"model":"x"}', "up-source-etag": ""}
+    await store.put("a", metadata=metadata)
+    info, _ = await store.processors.read("outputs", store.key("a"))
+    assert {name: info.metadata.get(name, "") for name in metadata} == metadata
+    assert set(info.metadata) <= set(metadata)
+
+
+async def test_a_new_version_replaces_body_and_metadata(store: Opened) -> None:
+    await store.put("a", b"old", metadata={"up-job": "job_1"})
+    etag = await store.put("a", b"new")
+    info, body = await store.processors.read("outputs", store.key("a"))
+    assert (body, info.etag, dict(info.metadata)) == (b"new", etag, {})
+
+
+async def test_an_object_that_is_missing_is_said_to_be(store: Opened) -> None:
+    with pytest.raises(ObjectMissingError):
+        await store.processors.head("outputs", store.key("a"))
+    with pytest.raises(ObjectMissingError):
+        await store.read("a")
+    with pytest.raises(ObjectMissingError):
+        await store.read("a", first_bytes=1, if_match="e")
+
+
+async def test_only_an_absent_key_is_written_when_that_is_asked_for(store: Opened) -> None:
+    await store.put("a", b"first", if_absent=True)
+    with pytest.raises(PreconditionError):
+        await store.put("a", b"second", if_absent=True)
+    assert await store.read("a") == b"first"
+
+
+async def test_only_the_version_that_was_seen_is_replaced(store: Opened) -> None:
+    first = await store.put("a", b"first")
+    second = await store.put("a", b"second", if_match=first)
+    with pytest.raises(PreconditionError):
+        await store.put("a", b"third", if_match=first)
+    assert await store.read("a", if_match=second) == b"second"
+
+
+async def test_a_version_that_was_seen_and_is_gone_is_not_written_anew(store: Opened) -> None:
+    with pytest.raises(PreconditionError):
+        await store.put("a", if_match="9e107d9d372bb6826bd81d3542a419d6")
+    with pytest.raises(ObjectMissingError):
+        await store.read("a")
+
+
+async def test_of_many_writers_of_an_absent_key_one_wins(store: Opened) -> None:
+    writes = [store.put("a", f"writer {number}".encode(), if_absent=True) for number in range(WRITERS)]
+    ended = await asyncio.gather(*writes, return_exceptions=True)
+    (winner,) = (number for number, result in enumerate(ended) if isinstance(result, str))
+    assert all(isinstance(result, PreconditionError) for result in ended[:winner] + ended[winner + 1 :])
+    assert await store.read("a") == f"writer {winner}".encode()
+
+
+async def test_reading_another_version_than_the_one_meant_is_refused(store: Opened) -> None:
+    first = await store.put("a", b"first")
+    await store.put("a", b"second")
+    for first_bytes in (None, 3):
+        with pytest.raises(PreconditionError):
+            await store.read("a", first_bytes=first_bytes, if_match=first)
+
+
+@pytest.mark.parametrize(("first_bytes", "body"), [(1, b"b"), (4, b"body"), (5, b"body"), (65536, b"body")])
+async def test_the_first_bytes_come_with_the_size_of_the_whole(store: Opened, first_bytes: int, body: bytes) -> None:
+    etag = await store.put("a", metadata={"up-scale": "2"})
+    info, found = await store.processors.read("outputs", store.key("a"), first_bytes=first_bytes, if_match=etag)
+    assert (found, info.bytes, info.etag, info.metadata["up-scale"]) == (body, 4, etag, "2")
+
+
+@pytest.mark.parametrize("first_bytes", [None, 1, 65536])
+async def test_an_empty_object_has_no_first_byte_and_is_no_error(store: Opened, first_bytes: int | None) -> None:
+    etag = await store.put("a", b"", metadata={"up-scale": "2"})
+    info, body = await store.processors.read("outputs", store.key("a"), first_bytes=first_bytes, if_match=etag)
+    assert (body, info.bytes, info.etag, info.metadata.get("up-scale")) == (b"", 0, etag, "2")
+
+
+@pytest.mark.parametrize("size_bytes", [0, 1, 1 << 20, (3 << 20) + 7])
+async def test_a_file_is_sent_whole_wherever_it_was_left(store: Opened, size_bytes: int) -> None:
+    body = hashlib.shake_128(b"file").digest(size_bytes)
+    file = io.BytesIO(body)
+    file.seek(0, io.SEEK_END)
+    etag = await store.put("a", file)
+    assert etag == hashlib.md5(body, usedforsecurity=False).hexdigest()
+    assert await store.read("a") == body
+
+
+async def test_deleting_takes_an_object_away_and_one_that_is_absent_is_no_error(store: Opened) -> None:
+    name = "a.png.error.json"  # what processors may delete
+    await store.put(name)
+    for _ in range(2):
+        await store.processors.delete("outputs", store.key(name))
+    with pytest.raises(ObjectMissingError):
+        await store.read(name)
+
+
+async def test_a_listing_names_every_object_in_key_order(store: Opened) -> None:
+    names = ["b.png", "a.png", "deep/@x2/c.png", "ü b+%2F.png", "a"]
+    etags = {}
+    for name in names:
+        body = name.encode()
+        etags[name] = await store.api.put("uploads", store.key(name), body, content_type="image/png")
+    async with aclosing(store.ingest.list("uploads")) as listing:  # type: ignore[type-var]
+        found = [info async for info in listing if info.key.startswith(store.prefix)]
+    assert [info.key for info in found] == sorted(store.key(name) for name in names)
+    assert {info.key: (info.bytes, info.etag) for info in found} == {
+        store.key(name): (len(name.encode()), etag) for name, etag in etags.items()
+    }
+    assert all(abs(info.modified_at - datetime.now(UTC)) < timedelta(minutes=1) for info in found)
+
+
+async def test_the_store_answers(store: Opened) -> None:
+    await store.processors.ping()
+
+
+async def test_a_store_that_is_away_is_said_to_be_and_serves_again_when_it_is_back(servers: Servers) -> None:
+    key, objects = f"contract-{uuid4().hex}/a", connect(servers, "processors")
+    await objects.put("outputs", key, b"body", content_type="")
+    await asyncio.to_thread(servers.stop, "minio")
+    try:
+        calls = (
+            objects.head("outputs", key),
+            objects.read("outputs", key),
+            objects.put("outputs", key, b"x", content_type=""),
+            objects.delete("outputs", f"{key}.error.json"),
+        )
+        refused = await asyncio.gather(*calls, return_exceptions=True)
+    finally:
+        await asyncio.to_thread(servers.restart, "minio")
+    assert [isinstance(error, PipelineError) and error.code for error in refused] == ["storage_unavailable"] * 4
+    assert (await objects.read("outputs", key))[1] == b"body"
+    await objects.close()
+
+
+async def test_what_an_account_may_not_do_is_no_outage(servers: Servers) -> None:
+    """Else it would be tried again for ever."""
+    objects = connect(servers, "api")
+    with pytest.raises(Exception, match="403") as refused:
+        await objects.put("outputs", "a", b"x", content_type="")
+    assert not isinstance(refused.value, PipelineError)
+    await objects.close()
