@@ -1,0 +1,1 @@
+"""Every claim about speed, as ratios of one run on one machine."""

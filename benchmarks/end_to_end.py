@@ -125,7 +125,7 @@ async def bare(servers: Servers, bus: nats_bus.NatsBus, body: bytes, sandbox: Sa
             await documents.jobs.insert(job.model_copy(update={"id": new_job_id(), "owner": "bench"}))
 
         async def publish() -> None:
-            await bus.publish(Message(id=f"bench-{next(numbers)}", subject="events.job.bench.benched", body="{}" * 500))
+            await bus.publish(Message(id=f"bench-{next(numbers)}", subject="dead.bench", body="{}" * 500))
 
         async def enlarge() -> object:
             return await device.enlarge(picture, model="lanczos", scale=2, on_tile=_quiet, should_stop=_never)

@@ -151,10 +151,11 @@ class Intake:
             try:
                 canceled = cancel(job, self._clock(), reason=reason)
             except TransitionError:
-                return None  # finished, or past its commit point: the stamp on its output keeps the order
+                return  # finished, or past its commit point: the stamp on its output keeps the order
             outbox = [event_message(canceled, "job.canceled")]
             if await self._jobs.save(canceled, outbox):
-                return await self._relay.send(outbox)
+                await self._relay.send(outbox)
+                return
             job = await self._jobs.get(job.id)  # a worker has just claimed it
 
     async def _queue(self, notice: Notice, job_id: str) -> bool:

@@ -182,7 +182,7 @@ class MemoryObjects:
         present = self.stored.get((bucket, key))
         if (if_absent and present) or (if_match is not None and (present is None or present[0].etag != if_match)):
             raise PreconditionError(key)
-        data = body if isinstance(body, bytes) else await asyncio.to_thread(body.read)
+        data = body if isinstance(body, bytes) else await asyncio.to_thread(_whole, body)
         etag = hashlib.md5(data, usedforsecurity=False).hexdigest()
         info = ObjectInfo(key, len(data), etag, datetime.now(UTC), dict(metadata or {}))
         self.stored[bucket, key] = (info, data)
@@ -203,6 +203,11 @@ class MemoryObjects:
         if (bucket, key) not in self.stored:
             raise ObjectMissingError(key)
         return self.stored[bucket, key]
+
+
+def _whole(file: BinaryIO) -> bytes:
+    file.seek(0)
+    return file.read()
 
 
 @dataclass(slots=True)

@@ -85,7 +85,10 @@ class MinioObjects:
             headers["range"] = f"bytes=0-{first_bytes - 1}"
         answer = await self._send("GET", bucket, key, headers=headers)
         if answer.status_code == 416:  # an empty object has no first byte
-            return _info(key, answer, size=0), b""
+            info = await self.head(bucket, key)
+            if info.bytes or if_match not in (None, info.etag):
+                raise PreconditionError(key)  # replaced in this very moment
+            return info, b""
         return _info(key, answer), answer.content
 
     async def put(
@@ -106,7 +109,12 @@ class MinioObjects:
             headers["if-match"] = f'"{if_match}"'
         if if_absent:
             headers["if-none-match"] = "*"
-        answer = await self._send("PUT", bucket, key, headers=headers, body=body)
+        try:
+            answer = await self._send("PUT", bucket, key, headers=headers, body=body)
+        except ObjectMissingError as error:
+            if if_match is None:
+                raise
+            raise PreconditionError(key) from error  # S3 calls it missing: the version that was seen is gone
         return answer.headers["etag"].strip('"')
 
     async def delete(self, bucket: str, key: str) -> None:
@@ -200,12 +208,11 @@ def _checked(answer: httpx2.Response, key: str) -> httpx2.Response:
     return answer
 
 
-def _info(key: str, answer: httpx2.Response, *, size: int | None = None) -> ObjectInfo:
+def _info(key: str, answer: httpx2.Response) -> ObjectInfo:
     headers = answer.headers
     total = headers.get("content-range", "").rpartition("/")[2] or headers.get("content-length", "0")
     names = {name.lower(): value for name, value in headers.items()}
     metadata = {n.removeprefix(METADATA_PREFIX): v for n, v in names.items() if n.startswith(METADATA_PREFIX)}
     modified = headers.get("last-modified")
     moment = parsedate_to_datetime(modified) if modified else datetime.now(UTC)
-    bytes_ = size if size is not None else int(total.rpartition("*")[2] or 0)
-    return ObjectInfo(key, bytes_, headers.get("etag", "").strip('"'), moment, metadata)
+    return ObjectInfo(key, int(total), headers.get("etag", "").strip('"'), moment, metadata)

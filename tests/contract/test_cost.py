@@ -71,6 +71,3 @@ async def test_a_job_costs_at_most_seven_document_writes_and_four_object_calls(
     assert counter.writes <= 6 * JOBS + 2, counter.seen
     ours = objects.seen.total() - JOBS  # the first put of each is the user's own
     assert ours <= 4 * JOBS, objects.seen
-    print(
-        f"per job: {counter.writes / JOBS:.2f} writes, {counter.reads / JOBS:.2f} reads, {ours / JOBS:.2f} object calls"
-    )

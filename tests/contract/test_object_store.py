@@ -70,10 +70,10 @@ async def store(request: pytest.FixtureRequest, anyio_backend: str) -> AsyncIter
         return
     servers: Servers = request.getfixturevalue("servers")
     async with AsyncExitStack() as closing:
-        opened = [connect(servers, account) for account in ("processors", "api", "ingest")]
-        for client in opened:
+        processors, api, ingest = (connect(servers, account) for account in ("processors", "api", "ingest"))
+        for client in (processors, api, ingest):
             closing.push_async_callback(client.close)
-        yield Opened(*opened, prefix=prefix)
+        yield Opened(processors, api, ingest, prefix)
 
 
 def long_key(prefix: str) -> str:

@@ -82,7 +82,7 @@ async def test_a_put_to_another_key_or_with_unsigned_metadata_is_refused(
     other = put.url.replace("/presign/", "/elsewhere/")
     assert (await client.put(other, content=BODY)).status_code == 403
     answer = await client.put(put.url, content=BODY, headers={"x-amz-meta-up-scale": "16"})
-    assert answer.status_code == 403
+    assert answer.status_code in {400, 403}
     assert await is_missing(uploads, key)
 
 
