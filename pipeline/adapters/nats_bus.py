@@ -73,7 +73,8 @@ class NatsBus:
             heard(message.subject, message.data)
 
         await self._client.subscribe(subject, cb=callback)
-        await self._client.flush()  # so that whatever is published after this call is heard
+        for _ in range(2):  # so that whatever is published after this call is heard:
+            await self._client.flush()  # the library writes a ping ahead of what it has buffered, the second behind it
 
     async def ping(self) -> None:
         """Raise unless the server answers within 2 s."""
@@ -145,18 +146,20 @@ class DurablePull:
         try:
             messages = await self._subscription.fetch(1, timeout=timeout_seconds)
         except nats.errors.TimeoutError:
-            self._empty += 1
-            if self._empty % CHECK_EVERY == 0:
-                await self._check()
+            await self._check()
             return None
-        except nats.js.errors.ServiceUnavailableError:  # the server is back but its streams are not yet
+        except nats.js.errors.ServiceUnavailableError:  # the durable is gone, or the streams are not back yet
             await asyncio.sleep(timeout_seconds)
+            await self._check()
             return None
         message = messages[0]
         count = message.metadata.num_delivered or 1
         return NatsDelivery(message, message.subject, message.data, self._spec.stream, count)
 
     async def _check(self) -> None:
+        self._empty += 1
+        if self._empty % CHECK_EVERY:
+            return
         try:
             await self._subscription.consumer_info()
         except (nats.errors.TimeoutError, nats.js.errors.ServiceUnavailableError, nats.errors.NoRespondersError):

@@ -226,12 +226,15 @@ async def test_who_listens_hears_what_is_shouted_and_nothing_else(bus: Opened) -
 
 async def test_what_is_shouted_while_nobody_listens_is_gone(bus: Opened) -> None:
     job_id = new_job_id()
-    heard: asyncio.Queue[bytes] = asyncio.Queue()
-    await bus.processors.shout(progress_subject(job_id), b"before")
-    await bus.processors.ping()  # it has reached the server
-    await bus.api.listen(progress_subject(job_id), lambda _, body: heard.put_nowait(body))
-    await bus.processors.shout(progress_subject(job_id), b"after")
-    assert await asyncio.wait_for(heard.get(), SECONDS) == b"after"
+    early: asyncio.Queue[bytes] = asyncio.Queue()
+    late: asyncio.Queue[bytes] = asyncio.Queue()
+    await bus.api.listen(progress_subject(job_id), lambda _, body: early.put_nowait(body))
+    async with asyncio.timeout(SECONDS):
+        await bus.processors.shout(progress_subject(job_id), b"before")
+        assert await early.get() == b"before"
+        await bus.api.listen(progress_subject(job_id), lambda _, body: late.put_nowait(body))
+        await bus.processors.shout(progress_subject(job_id), b"after")
+        assert [await early.get(), await late.get()] == [b"after", b"after"]
 
 
 async def test_the_bus_answers_and_is_open(bus: Opened) -> None:
@@ -267,9 +270,13 @@ async def test_a_pull_on_a_durable_that_is_gone_ends_loudly(servers: Servers) ->
     assert await pull.next(0.02) is None
     await stream.delete_consumer(spec.stream, spec.name)
     with pytest.raises(nats.js.errors.NotFoundError):
-        for _ in range(2 * nats_bus.CHECK_EVERY):
-            await pull.next(0.01)
+        await exhausted(pull)
     await client.close()
+
+
+async def exhausted(pull: Pull) -> None:
+    for _ in range(2 * nats_bus.CHECK_EVERY):
+        await pull.next(0.01)
 
 
 async def test_a_bus_that_is_away_is_said_to_be_and_carries_on_when_it_is_back(servers: Servers) -> None:
