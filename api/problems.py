@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from api.answers import FieldError, Problem
 from pipeline.errors import PipelineError
+from pipeline.options import InvalidOptionsError
 
 MEDIA_TYPE: Final = "application/problem+json"
 AGAIN: Final = "Send the request again in a moment."
@@ -71,6 +72,17 @@ def _hint(error: PipelineError) -> str:
     return AGAIN if error.code == "storage_unavailable" else error.hint
 
 
+def _field_errors(error: PipelineError) -> tuple[FieldError, ...]:
+    if isinstance(error, InvalidRequestError):
+        return error.errors
+    if isinstance(error, InvalidOptionsError):
+        named = error.wrong.items()
+        return tuple(
+            FieldError(pointer=_pointer(("options", *filter(None, [name]))), detail=said) for name, said in named
+        )
+    return ()
+
+
 def unexpected(request: Request) -> Response:
     """Answer a bug of ours; the log has the rest."""
     return _problem(request, _UNEXPECTED, {})
@@ -88,7 +100,7 @@ def _problem(request: Request, error: PipelineError, headers: Mapping[str, str])
         retryable=error.retryable,
         instance=request.url.path,
         request_id=request.scope["request_id"],
-        errors=error.errors if isinstance(error, InvalidRequestError) else (),
+        errors=_field_errors(error),
     )
     return Response(body.model_dump_json(), status.value, headers, media_type=MEDIA_TYPE)
 

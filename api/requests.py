@@ -22,7 +22,7 @@ from api.filenames import clean_filename
 from pipeline.errors import PipelineError
 from pipeline.identity import JOB_ID
 from pipeline.job import Status
-from pipeline.options import Options, invalid, parse
+from pipeline.options import InvalidOptionsError, Options, parse
 
 MAX_PAGE: Final = 200
 MAX_WEBHOOK: Final = 2048
@@ -85,7 +85,7 @@ def _options_from_text(text: object) -> Options:
     try:
         return parse(_from_text(text))
     except ValueError as error:
-        raise invalid(f"The field options {error}.") from error
+        raise InvalidOptionsError(f"The field options {error}.", wrong={"": str(error)}) from error
 
 
 def _whole(value: object) -> object:

@@ -2,10 +2,10 @@
 
 from pydantic import Field
 
-from pipeline.settings import Connections
+from pipeline.settings import ObjectConnections
 
 
-class Settings(Connections):
+class Settings(ObjectConnections):
     """Where to listen, and the addresses that clients use for us and for the object store.
 
     `public_url` and `minio_public_url` default to the addresses that this process itself uses.

@@ -10,6 +10,8 @@ from pipeline.topology import DATABASE
 
 #: The processes of ours that use the servers.
 SERVICES: Final = ("ingest", "processors", "notifier", "api")
+#: Those with an account at the object store.
+OBJECT_USERS: Final = ("ingest", "processors", "api")
 #: The account that owns every server and makes the others.
 ROOT: Final = "bootstrap"
 
@@ -43,8 +45,13 @@ class Addresses:
         parts = urlsplit(self.minio)
         return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
+    def settings_of(self, service: str, password: str) -> dict[str, str]:
+        """What *service* is told of the servers that it has an account at."""
+        told = self.of(service, password).environment()
+        return {name: url for name, url in told.items() if service in OBJECT_USERS or name != "ENLARGER_MINIO_URL"}
+
     def environment(self) -> dict[str, str]:
-        """The three settings of a service."""
+        """The three settings that name the servers."""
         return {
             "ENLARGER_MINIO_URL": self.minio,
             "ENLARGER_NATS_URL": self.nats,

@@ -1,10 +1,13 @@
-"""Health check of our images, a script: `healthy.py http:..` asks a server, `healthy.py nats:..` seeks a connection.
+"""Health check of our images, a script: `healthy.py http:..` asks a server, `healthy.py VARIABLE` seeks a connection.
 
-Needs the standard library alone, and costs a few milliseconds: it runs all the time.
+VARIABLE holds the URL of the server at the other end: with a password in it, so it is named, because everybody on the
+machine can read a command line. Needs the standard library alone, and costs a few milliseconds: it runs all the time.
 """
 
+import os
 import sys
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -33,12 +36,12 @@ def connected(port: int, tables: tuple[Path, ...] = TABLES) -> bool:
     return any(row[3] == ESTABLISHED and int(row[2].rpartition(":")[2], 16) == port for row in rows)
 
 
-def main(url: str) -> int:
-    """Exit status 0 when healthy."""
-    parts = urlsplit(url)
-    healthy = answers(url) if parts.scheme == "http" else connected(parts.port or 0)
-    return 0 if healthy else 1
+def main(asked: str, environment: Mapping[str, str]) -> int:
+    """Exit status 0 when healthy; KeyError when *environment* lacks the variable *asked*."""
+    if asked.startswith("http:"):
+        return 0 if answers(asked) else 1
+    return 0 if connected(urlsplit(environment[asked]).port or 0) else 1
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main(sys.argv[1], os.environ))

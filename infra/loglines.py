@@ -19,7 +19,7 @@ class Journal:
 
     def write(self, line: str) -> None:
         """Append one line."""
-        self._handler.emit(logging.makeLogRecord({"msg": line.replace("%", "%%")}))
+        self._handler.emit(logging.makeLogRecord({"msg": line}))
 
     def close(self) -> None:
         """Close the file; a later write opens it again."""

@@ -14,6 +14,7 @@ from infra.errors import SetupError
 from pipeline.topology import OUTPUTS_BUCKET, UPLOADS_BUCKET
 
 PHOTO: Final = Path(__file__).parent / "sample" / "photo.jpg"
+UPLOADED: Final = "sample: uploaded"
 #: The folder is the option: four times the size.
 KEY: Final = "@x4/sample.jpg"
 WAIT_SECONDS: Final = 600.0
@@ -35,6 +36,7 @@ async def enlarge(owner: Mapping[str, str], target: Path, say: Callable[[str], N
     client = owner_client(owner)
     if not await asyncio.to_thread(_exists, client):
         result = await asyncio.to_thread(client.fput_object, UPLOADS_BUCKET, KEY, str(PHOTO), "image/jpeg")
+        say(UPLOADED)
         await _wait(owner, result.etag or "", say)
     await asyncio.to_thread(client.fget_object, OUTPUTS_BUCKET, KEY, str(target))
 
@@ -51,7 +53,7 @@ def _exists(client: Minio) -> bool:
 
 async def _wait(owner: Mapping[str, str], etag: str, say: Callable[[str], None]) -> None:
     headers = {"authorization": f"Bearer {owner['ENLARGER_TOKEN']}"}
-    told = ""
+    told = UPLOADED
     async with httpx2.AsyncClient(base_url=owner["ENLARGER_URL"], headers=headers, timeout=10, trust_env=False) as http:
         try:
             async with asyncio.timeout(WAIT_SECONDS):
@@ -75,7 +77,7 @@ async def _job(http: httpx2.AsyncClient, etag: str) -> dict[str, Any] | None:
 def _tell(job: dict[str, Any] | None, told: str, say: Callable[[str], None]) -> str:
     progress = (job or {}).get("progress") or {}
     percent = f" {progress['percent']:.0f} %" if progress.get("percent") else ""
-    text = f"sample: {job['status'] if job else 'uploaded'}{percent}"
+    text = f"sample: {job['status']}{percent}" if job else UPLOADED
     if text != told:
         say(text)
     return text

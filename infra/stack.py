@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from urllib.parse import unquote, urlsplit
 
 from infra import binaries
 from infra.addresses import ROOT, Addresses
@@ -26,6 +27,9 @@ INHERITED: Final = frozenset(
     }
 )
 ANY_ADDRESS: Final = ("0.0.0.0", "::")  # noqa: S104 - compared, never bound
+#: Longer than the longest grace of a service: after that it still gives back what it has not finished.
+STOP_SECONDS: Final = 45.0
+BUS_PORT: Final = 4222
 #: Our settings that hold credentials: each service gets its own instead.
 PRIVATE: Final = (
     "ENLARGER_PASSWORD_",
@@ -78,12 +82,12 @@ class Stack:
     def minio(self, program: Path) -> Process:
         """The object store, with both notification targets."""
         root, port = self.folders.root, self.ports["minio"]
+        bus = self.addresses.nats if "nats" in self.external else f"nats://{LOOPBACK}:{self.ports['nats']}"
         where = ("--address", f"{LOOPBACK}:{port}", "--certs-dir", str(root / "minio-certs"))
         return Process(
             "minio",
             (str(program), "server", "--quiet", *where, str(root / "minio")),
-            self._inherited()
-            | minio_environment(self.secrets, f"{LOOPBACK}:{self.ports['nats']}", str(root / "minio-events")),
+            self._inherited() | minio_environment(self.secrets, bus, str(root / "minio-events")),
             http_ok(f"http://{LOOPBACK}:{port}/minio/health/cluster"),
         )
 
@@ -109,7 +113,7 @@ class Stack:
             "ENLARGER_MODELS_DIR": str(self.folders.root / "models"),
             "ENLARGER_CACHE_DIR": str(self.folders.root / "cache"),
         }
-        own = self.addresses.of(name, self.secrets.passwords[name]).environment()
+        own = self.addresses.settings_of(name, self.secrets.passwords[name])
         listen = {"ENLARGER_API_PORT": str(self.ports["api"])} if name == "api" else {}
         environment = (
             self._inherited()
@@ -122,7 +126,7 @@ class Stack:
         )
         ready = http_ok(f"{self.api_url()}/health/ready") if name == "api" else "service.ready"
         argv = (sys.executable, "-m", name)
-        return Process(alias or name, argv, environment, ready, start_seconds=120.0, stop_seconds=30.0)
+        return Process(alias or name, argv, environment, ready, start_seconds=120.0, stop_seconds=STOP_SECONDS)
 
     def _inherited(self) -> dict[str, str]:
         return {key: value for key, value in self.environment.items() if key in INHERITED}
@@ -138,8 +142,14 @@ def nats_environment(secrets: Secrets, store: str) -> dict[str, str]:
     return {key: json.dumps(value) for key, value in (passwords | {"ENLARGER_NATS_STORE": store}).items()}
 
 
-def minio_environment(secrets: Secrets, nats_address: str, queue_folder: str) -> dict[str, str]:
-    """Root account, region, and two targets: at the answer, FAST has published and DURABLE has the event on disk."""
+def minio_environment(secrets: Secrets, bus: str, queue_folder: str) -> dict[str, str]:
+    """Root account, region, and two targets: at the answer, FAST has published and DURABLE has the event on disk.
+
+    *bus* is a `nats:` URL; credentials in it are taken, else those of our account `minio`.
+    """
+    parts = urlsplit(bus)
+    host = parts.netloc.rpartition("@")[2]
+    user, password = unquote(parts.username or ""), unquote(parts.password or "")
     environment = {
         "MINIO_ROOT_USER": ROOT,
         "MINIO_ROOT_PASSWORD": secrets.passwords[ROOT],
@@ -153,10 +163,10 @@ def minio_environment(secrets: Secrets, nats_address: str, queue_folder: str) ->
     for target, subject in (("FAST", FAST), ("DURABLE", DURABLE)):
         environment |= {
             f"MINIO_NOTIFY_NATS_ENABLE_{target}": "on",
-            f"MINIO_NOTIFY_NATS_ADDRESS_{target}": nats_address,
+            f"MINIO_NOTIFY_NATS_ADDRESS_{target}": host if parts.port else f"{host}:{BUS_PORT}",
             f"MINIO_NOTIFY_NATS_SUBJECT_{target}": subject,
             f"MINIO_NOTIFY_NATS_JETSTREAM_{target}": "on",  # exactly "on": any other word means core NATS
-            f"MINIO_NOTIFY_NATS_USERNAME_{target}": "minio",
-            f"MINIO_NOTIFY_NATS_PASSWORD_{target}": secrets.passwords["minio"],
+            f"MINIO_NOTIFY_NATS_USERNAME_{target}": user or "minio",
+            f"MINIO_NOTIFY_NATS_PASSWORD_{target}": password if user else secrets.passwords["minio"],
         }
     return environment

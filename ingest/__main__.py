@@ -4,13 +4,13 @@ import asyncio
 
 from ingest.intake import Intake, Limits
 from ingest.settings import Settings
-from ingest.sweep import keep_sweeping
+from ingest.sweep import REPAIR_EVERY_SECONDS, SWEEP_EVERY_SECONDS, repair, sweep
 from pipeline.adapters import mongo, nats_bus
 from pipeline.adapters.minio_store import Endpoint, MinioObjects
 from pipeline.clock import now
 from pipeline.consumer import consume, settling
 from pipeline.identity import new_job_id
-from pipeline.lifecycle import serve
+from pipeline.lifecycle import repeat, serve
 from pipeline.logs import configure
 from pipeline.outbox import Relay
 from pipeline.topology import INGEST
@@ -35,9 +35,15 @@ async def run(settings: Settings) -> None:
         await serve(
             bus,
             lambda stop: consume(pulls, settling(intake.handle, bus), stop=stop, grace_seconds=GRACE_SECONDS),
-            lambda stop: keep_sweeping(intake, documents.jobs, objects, relay, clock=now, stop=stop),
+            lambda stop: repeat(
+                lambda: sweep(intake, objects, now=now()), every_seconds=SWEEP_EVERY_SECONDS, stop=stop
+            ),
+            lambda stop: repeat(
+                lambda: repair(documents.jobs, relay, now=now()), every_seconds=REPAIR_EVERY_SECONDS, stop=stop
+            ),
             relay.run,
         )
+        await relay.clear()  # what the last lanes published after the relay had stopped
     finally:
         await bus.close()
         await objects.close()

@@ -6,22 +6,14 @@ from typing import Final
 
 import imagesize
 
+from pipeline import formats
 from pipeline.errors import PipelineError
+from pipeline.formats import Format
 
 #: Enough for every header but that of a JPEG with large metadata in front.
 HEAD_BYTES: Final = 64 * 1024
 #: The second and last try.
 LONG_HEAD_BYTES: Final = 1024 * 1024
-_MAGIC: Final = (
-    (b"\x89PNG\r\n\x1a\n", 0, "png"),
-    (b"\xff\xd8\xff", 0, "jpeg"),
-    (b"WEBP", 8, "webp"),
-    (b"GIF8", 0, "gif"),
-    (b"BM", 0, "bmp"),
-    (b"II*\x00", 0, "tiff"),
-    (b"MM\x00*", 0, "tiff"),
-    (b"ftypavif", 4, "avif"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +25,12 @@ class Header:
     height: int | None
 
 
-def sniff(head: bytes) -> str:
+def sniff(head: bytes) -> Format:
     """The format by its magic number; raises `image_empty` or `format_unsupported`. File names are not asked."""
     if not head:
         raise PipelineError("The file is empty.", code="image_empty", hint="Upload the picture again.")
-    for magic, offset, name in _MAGIC:
-        if head.startswith(magic, offset):
-            return name
+    if found := formats.sniff(head):
+        return found
     raise PipelineError(
         "The file is not a picture that can be read.",
         code="format_unsupported",
@@ -50,10 +41,7 @@ def sniff(head: bytes) -> str:
 def measure(head: bytes) -> Header | None:
     """Format and size, or None when the header does not fit into *head*; raises as `sniff` does."""
     format_ = sniff(head)
-    try:
-        width, height = imagesize.get(io.BytesIO(head))
-    except (ValueError, IndexError, OSError):  # what the library raises on a header that is cut short or nonsense
-        return None
+    width, height = imagesize.get(io.BytesIO(head))  # -1 for a header that is cut short or nonsense; it never raises
     return Header(format_, int(width), int(height)) if width > 0 and height > 0 else None
 
 

@@ -8,7 +8,7 @@ import structlog
 from ingest import header as headers
 from ingest.notice import Notice, ignored, parse
 from pipeline.errors import PipelineError, RetryLaterError
-from pipeline.events import event_message, work_message
+from pipeline.events import Message, event_message, work_message
 from pipeline.failures import write_error_file
 from pipeline.identity import job_of_key
 from pipeline.job import Job, JobOptions, Source, Status, TransitionError, cancel, enqueue, reject
@@ -70,6 +70,11 @@ def _answered(announced: Job, notice: Notice) -> bool:
     return called_off or (announced.source.sequencer or "") > notice.sequencer
 
 
+def _queued_messages(job: Job) -> list[Message]:
+    """In this order: whoever receives the work knows that the event before it went out."""
+    return [event_message(job, "job.queued"), work_message(job)]
+
+
 class Intake:
     """Takes notices in; collaborators are injected."""
 
@@ -111,7 +116,8 @@ class Intake:
 
     async def _begin(self, notice: Notice) -> bool:
         created = notice.kind == "created"
-        job_id = (job_of_key(notice.key) or self._new_id()) if created else None
+        announced = await self._announced(notice.key) if created else None
+        job_id = announced.id if announced is not None else self._new_id() if created else None
         latest = SourceRecord(notice.key, notice.sequencer, notice.etag, job_id, deleted=not created)
         if not await self._sources.advance(latest):
             raise RetryLaterError(0.1)  # another ingest was faster: look again
@@ -123,6 +129,7 @@ class Intake:
             return False
         job = await self._jobs.get(record.job_id)
         if job is not None and job.source.sequencer == record.sequencer:
+            await self._relay.send(await self._jobs.owed(job.id))  # its publishing may have failed
             return False
         return await self._queue(Notice("created", record.key, record.sequencer, record.etag), record.job_id)
 
@@ -139,11 +146,16 @@ class Intake:
                 await self._withdraw(job, record)
 
     async def _jobs_of(self, key: str) -> Sequence[Job]:
-        reserved = job_of_key(key)
-        if reserved is None:
+        announced = await self._announced(key)
+        if announced is None:
             return await self._jobs.page(owner_of(key), key=key, limit=LOOK_BACK_JOBS)
-        job = await self._jobs.get(reserved)
-        return () if job is None else (job,)
+        return (announced,)
+
+    async def _announced(self, key: str) -> Job | None:
+        """The job that waits for this very key; any other name under its prefix is an upload like all others."""
+        reserved = job_of_key(key)
+        job = None if reserved is None else await self._jobs.get(reserved)
+        return job if job is not None and job.source.key == key else None
 
     async def _withdraw(self, job: Job | None, record: SourceRecord) -> None:
         reason = "upload_deleted" if record.deleted else "superseded"
@@ -159,7 +171,7 @@ class Intake:
             job = await self._jobs.get(job.id)  # a worker has just claimed it
 
     async def _queue(self, notice: Notice, job_id: str) -> bool:
-        announced = await self._jobs.get(job_id) if job_of_key(notice.key) else None
+        announced = await self._announced(notice.key)
         if announced is not None and _answered(announced, notice):
             return False
         try:
@@ -172,7 +184,7 @@ class Intake:
         )
         queued = await self._decide(job, source, info, head)
         if queued.status is Status.FAILED:
-            await write_error_file(self._objects, queued)
+            await write_error_file(self._objects, self._sources, queued)
         return await self._store(queued, is_new=announced is None)
 
     async def _decide(self, job: Job, source: Source, info: ObjectInfo, head: bytes) -> Job:
@@ -222,11 +234,7 @@ class Intake:
 
     async def _store(self, job: Job, *, is_new: bool) -> bool:
         """False when a twin of the notice was faster."""
-        if job.status is Status.QUEUED:
-            # In this order: whoever receives the work knows that the event before it went out.
-            outbox = [event_message(job, "job.queued"), work_message(job)]
-        else:
-            outbox = [event_message(job, "job.failed")]
+        outbox = _queued_messages(job) if job.status is Status.QUEUED else [event_message(job, "job.failed")]
         stored = await self._jobs.insert(job, outbox) if is_new else await self._jobs.save(job, outbox)
         if not stored and not is_new:
             raise RetryLaterError(0.5)  # canceled or touched meanwhile: decide again

@@ -1,9 +1,9 @@
 """Settings of the ingest process."""
 
-from pipeline.settings import Connections
+from pipeline.settings import ObjectConnections
 
 
-class Settings(Connections):
+class Settings(ObjectConnections):
     """Limits of what is taken in."""
 
     max_upload_bytes: int = 100 * 1024 * 1024

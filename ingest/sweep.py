@@ -1,7 +1,5 @@
-"""The sweep: whatever notifications or a crash left behind goes through the same path as a live event."""
+"""What notifications or a crash left behind: uploads go through the same path as a live event, outboxes out."""
 
-import asyncio
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -13,12 +11,13 @@ from pipeline.errors import PipelineError, RetryLaterError
 from pipeline.events import terminal_message
 from pipeline.job import expire
 from pipeline.outbox import Relay
-from pipeline.ports import Clock, JobStore, ObjectInfo, ObjectStore
+from pipeline.ports import JobStore, ObjectInfo, ObjectStore
 from pipeline.topology import UPLOADS_BUCKET
 
 #: Younger uploads and outboxes are still in live hands.
 SETTLED_SECONDS: Final = 30.0
-EVERY_SECONDS: Final = 300.0
+SWEEP_EVERY_SECONDS: Final = 300.0
+REPAIR_EVERY_SECONDS: Final = 30.0
 JOBS_PER_PASS: Final = 1000
 
 log = structlog.get_logger()
@@ -31,19 +30,21 @@ def notice_of(info: ObjectInfo) -> Notice:
     return Notice("created", info.key, f"{milliseconds * 10**6:016X}", info.etag)
 
 
-async def sweep(
-    intake: Intake, jobs: JobStore, objects: ObjectStore, relay: Relay, *, now: datetime, settled_seconds: float
-) -> int:
-    """One full pass; returns how many uploads had been missed. Harmless beside live events."""
-    before = now - timedelta(seconds=settled_seconds)
-    await relay.send(await jobs.unrelayed(before, limit=JOBS_PER_PASS))
-    await _expire(jobs, relay, now)
+async def sweep(intake: Intake, objects: ObjectStore, *, now: datetime) -> int:
+    """Take in what the bucket holds and nobody told of; returns how many there were. Harmless beside live events."""
+    before = now - timedelta(seconds=SETTLED_SECONDS)
     found = 0
     async for info in objects.list(UPLOADS_BUCKET):
         if info.modified_at < before and not ignored(info.key):
             found += await _take(intake, notice_of(info))
     log.info("sweep.finished", found=found)
     return found
+
+
+async def repair(jobs: JobStore, relay: Relay, *, now: datetime) -> None:
+    """Publish what a crash left in outboxes, and end jobs whose upload never came."""
+    await _expire(jobs, relay, now)
+    await relay.send(await jobs.unrelayed(now - timedelta(seconds=SETTLED_SECONDS), limit=JOBS_PER_PASS))
 
 
 async def _expire(jobs: JobStore, relay: Relay, now: datetime) -> None:
@@ -64,17 +65,3 @@ async def _take(intake: Intake, notice: Notice) -> bool:
     except Exception:  # one upload that cannot be read must not hide those behind it
         log.exception("sweep.upload_deferred", key=notice.key)
         return False
-
-
-async def keep_sweeping(
-    intake: Intake, jobs: JobStore, objects: ObjectStore, relay: Relay, *, clock: Clock, stop: asyncio.Event
-) -> None:
-    """Sweep at start and at an interval until *stop*; a pass that fails is logged and the next one comes."""
-    while not stop.is_set():
-        try:
-            await sweep(intake, jobs, objects, relay, now=clock(), settled_seconds=SETTLED_SECONDS)
-        except Exception:
-            log.exception("sweep.failed")
-        with suppress(TimeoutError):
-            async with asyncio.timeout(EVERY_SECONDS):
-                await stop.wait()

@@ -8,6 +8,7 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
@@ -17,8 +18,8 @@ import httpcore2
 import httpx2
 
 Network = IPv4Network | IPv6Network
-#: The addresses of a host name as text; raises OSError when it has none.
-Resolver = Callable[[str, int], Awaitable[Sequence[str]]]
+#: The addresses of a host name as text; blocks, and raises OSError when it has none.
+Resolver = Callable[[str, int], Sequence[str]]
 
 DEADLINE_SECONDS: Final = 20.0
 CONNECT_SECONDS: Final = 5.0
@@ -26,6 +27,8 @@ MAX_RESPONSE_BYTES: Final = 64 * 1024
 RESPONSE_SECONDS: Final = 2.0
 MAX_CONNECTIONS: Final = 64
 MAX_ADDRESSES: Final = 3
+#: A look-up outlives the attempt that gave up on it, so more than the sender has slots: one to wait, one to go on.
+RESOLVER_THREADS: Final = 32
 #: Everything outside is reserved, local, multicast or embeds an IPv4 address (NAT64, IPv4-compatible).
 GLOBAL_UNICAST: Final = ip_network("2000::/3")
 #: What `is_global` of some Python versions calls global although it is not one host on the internet.
@@ -86,16 +89,22 @@ def checked_url(text: str) -> httpx2.URL:
     return url
 
 
-async def resolve(host: str, port: int) -> Sequence[str]:
+def resolve(host: str, port: int) -> Sequence[str]:
     """Ask the system's resolver; it also reads decimal, hexadecimal and short forms of IPv4 addresses."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return tuple(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
 class GuardedBackend(httpcore2.AsyncNetworkBackend):
     """Connects to checked addresses alone."""
 
-    def __init__(self, allow: Collection[Network], *, resolver: Resolver, inner: httpcore2.AsyncNetworkBackend) -> None:
+    def __init__(
+        self,
+        allow: Collection[Network],
+        *,
+        resolver: Callable[[str, int], Awaitable[Sequence[str]]],
+        inner: httpcore2.AsyncNetworkBackend,
+    ) -> None:
         self._allow = allow
         self._resolve = resolver
         self._inner = inner
@@ -140,12 +149,15 @@ class Egress:
         tls: ssl.SSLContext | None = None,
         deadline_seconds: float = DEADLINE_SECONDS,
     ) -> None:
+        # Threads of our own, and enough: names that nobody answers for would fill those of the event loop.
+        self._threads = ThreadPoolExecutor(RESOLVER_THREADS, thread_name_prefix="resolve")
+        self._resolver = resolver
         # Connections are not kept: a fresh one is checked afresh, and none can turn out stale half-way.
         self._pool = httpcore2.AsyncConnectionPool(
             ssl_context=tls or httpcore2.default_ssl_context(),
             max_connections=MAX_CONNECTIONS,
             max_keepalive_connections=0,
-            network_backend=GuardedBackend(allow, resolver=resolver, inner=inner or httpcore2.AnyIOBackend()),
+            network_backend=GuardedBackend(allow, resolver=self._resolve, inner=inner or httpcore2.AnyIOBackend()),
         )
         self._deadline_seconds = deadline_seconds
 
@@ -163,8 +175,12 @@ class Egress:
             raise EgressError("connection_broken", str(error)) from error
 
     async def close(self) -> None:
-        """Close what is open."""
+        """Close what is open; a look-up under way ends on its own."""
         await self._pool.aclose()
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _resolve(self, host: str, port: int) -> Sequence[str]:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._resolver, host, port)
 
     async def _exchange(self, url: httpx2.URL, headers: Mapping[str, str], body: bytes) -> Reply:
         target = httpcore2.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)

@@ -9,13 +9,13 @@ from pydantic import ValidationError
 from notifier.deliveries import Delivery, DeliveryStore, delivery_id
 from pipeline.consumer import Handler
 from pipeline.errors import UnparseableError
-from pipeline.events import Event, EventType
+from pipeline.events import TERMINAL_EVENTS, Event, EventType
 from pipeline.ports import Clock
 from pipeline.ports import Delivery as BusDelivery
 from pipeline.wire import JobOut, Wire
 
 #: What a receiver hears of; every job ends with at most one of them per run.
-TOLD: Final[frozenset[EventType]] = frozenset({"job.succeeded", "job.failed", "job.canceled"})
+TOLD: Final[frozenset[EventType]] = frozenset(TERMINAL_EVENTS.values())
 
 
 class WebhookBody(Wire):

@@ -19,6 +19,7 @@ CODES: Final[dict[str, HTTPStatus]] = {
     "job_not_cancelable": HTTPStatus.CONFLICT,
     "job_not_finished": HTTPStatus.CONFLICT,
     "job_not_found": HTTPStatus.NOT_FOUND,
+    "key_too_long": HTTPStatus.UNPROCESSABLE_ENTITY,
     "method_not_allowed": HTTPStatus.METHOD_NOT_ALLOWED,
     "metrics_not_ready": HTTPStatus.CONFLICT,
     "model_damaged": HTTPStatus.INTERNAL_SERVER_ERROR,

@@ -147,6 +147,11 @@ class Job(Record):
         """A worker holds this job at *now*."""
         return self.status in LEASED and self.lease_until is not None and self.lease_until > now
 
+    @property
+    def abandoned(self) -> bool:
+        """Its worker said nothing more; asked once the job is no longer leased. A lease that was given back is None."""
+        return self.status in LEASED and self.lease_until is not None
+
 
 def _step(job: Job, to: Status, now: datetime, **changes: object) -> Job:
     same_run = changes.get("run", job.run) == job.run
@@ -160,7 +165,14 @@ def _step(job: Job, to: Status, now: datetime, **changes: object) -> Job:
 def _fresh_run(job: Job) -> dict[str, object]:
     """What a new run forgets of the last one; the first upload of an announced job starts run 1."""
     run = job.run if job.status is Status.AWAITING_UPLOAD else job.run + 1
-    cleared = {"outputs": (), "quality": None, "error": None, "started_at": None, "completed_at": None}
+    cleared = {
+        "outputs": (),
+        "quality": None,
+        "error": None,
+        "started_at": None,
+        "completed_at": None,
+        "expires_at": None,
+    }
     return {"run": run, "attempt": 0, "faults": 0, "lease_until": None, **cleared}
 
 
@@ -183,15 +195,17 @@ def claim(job: Job, now: datetime, *, lease_seconds: float) -> Job:
     A job that had passed its commit point stays `publishing`, so that it cannot be canceled any more.
     The caller checks `leased` first; a job with `MAX_FAULTS` faults must be failed instead.
     """
-    lapsed = job.status in LEASED
     to = Status.PUBLISHING if job.status is Status.PUBLISHING else Status.PROCESSING
     lease = now + timedelta(seconds=lease_seconds)
-    return _step(job, to, now, attempt=job.attempt + 1, faults=job.faults + lapsed, started_at=now, lease_until=lease)
+    return _step(
+        job, to, now, attempt=job.attempt + 1, faults=job.faults + job.abandoned, started_at=now, lease_until=lease
+    )
 
 
 def release(job: Job, now: datetime, *, reason: str, fault: bool) -> Job:
-    """Give a claimed job back to the queue for another try."""
-    return _step(job, Status.QUEUED, now, status_reason=reason, lease_until=None, faults=job.faults + fault)
+    """Give a claimed job back for another try. Past its commit point it stays `publishing`: its output may be there."""
+    to = Status.PUBLISHING if job.status is Status.PUBLISHING else Status.QUEUED
+    return _step(job, to, now, status_reason=reason, lease_until=None, faults=job.faults + fault)
 
 
 def publish(job: Job, now: datetime, *, lease_seconds: float) -> Job:

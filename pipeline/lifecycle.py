@@ -3,10 +3,13 @@
 import asyncio
 import signal
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 import structlog
 
 from pipeline.ports import Bus
+
+log = structlog.get_logger()
 
 Work = Callable[[asyncio.Event], Awaitable[None]]
 
@@ -26,12 +29,24 @@ async def serve(bus: Bus, *works: Work) -> None:
         if not stop.is_set():
             raise ConnectionError("the bus connection is closed for good")
 
-    structlog.get_logger().info("service.ready")  # only now: from here a signal is understood
+    log.info("service.ready")  # only now: from here a signal is understood
     async with asyncio.TaskGroup() as group:
         watching = group.create_task(watch())
         tasks = [group.create_task(_run(work, stop)) for work in works]
         await asyncio.wait(tasks)
         watching.cancel()
+
+
+async def repeat(turn: Callable[[], Awaitable[object]], *, every_seconds: float, stop: asyncio.Event) -> None:
+    """Take turns at an interval until *stop*; one that fails is logged, and the next one comes."""
+    while not stop.is_set():
+        try:
+            await turn()
+        except Exception:  # a server that is away must not end the process: the work waits for the next turn
+            log.exception("turn.failed", turn=getattr(turn, "__qualname__", repr(turn)))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(every_seconds):
+                await stop.wait()
 
 
 async def _run(work: Work, stop: asyncio.Event) -> None:

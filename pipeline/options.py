@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, Final, Literal
 
 from pydantic import ConfigDict, Field, ValidationError, field_validator
@@ -14,6 +15,8 @@ FORMAT_NAMES: Final[Mapping[str, Format]] = {"png": "png", "jpg": "jpeg", "jpeg"
 EXTENSIONS: Final[Mapping[Format, str]] = {"png": "png", "jpeg": "jpg", "webp": "webp"}
 CONTENT_TYPES: Final[Mapping[Format, str]] = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
 METADATA_PREFIX: Final = "up-"
+#: Of more wrong options than these nobody wants to hear.
+MAX_WRONG: Final = 20
 _IGNORED_SEGMENTS: Final = frozenset({"@eaDir"})  # NAS indexers make these folders
 
 
@@ -47,19 +50,29 @@ class Effective(Record):
 DEFAULTS: Final = Options(scale=4, model="realesrgan-x4plus", quality=92, lossless=False)
 
 
-def invalid(detail: str, hint: str = "See the options page for what is understood.") -> PipelineError:
-    """The options cannot be understood."""
-    return PipelineError(detail, code="options_invalid", hint=hint)
+class InvalidOptionsError(PipelineError):
+    """The options cannot be understood. `wrong`: what is wrong, by option; the name "" stands for all of them."""
+
+    def __init__(
+        self,
+        detail: str,
+        hint: str = "See the options page for what is understood.",
+        *,
+        wrong: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        super().__init__(detail, code="options_invalid", hint=hint)
+        self.wrong = wrong
 
 
 def parse(values: Mapping[str, Any]) -> Options:
-    """Options from a mapping of names; raises `PipelineError` `options_invalid` that names the field."""
+    """Options from a mapping of names; raises `InvalidOptionsError` that names the fields."""
     try:
         return Options.model_validate(values)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        name = ".".join(str(part) for part in first["loc"]) or "options"
-        raise invalid(f"Option {name}: {first['msg']}") from error
+        found = error.errors(include_url=False, include_input=False, include_context=False)[:MAX_WRONG]
+        wrong = {".".join(str(part) for part in item["loc"]): item["msg"] for item in found}
+        name, said = next(iter(wrong.items()))
+        raise InvalidOptionsError(f"Option {name or 'options'}: {said}", wrong=wrong) from error
 
 
 def from_metadata(metadata: Mapping[str, str]) -> Options:
@@ -89,7 +102,7 @@ def from_segment(segment: str) -> Options:
     for word in segment[1:].split(","):
         name, value = _from_word(word, segment)
         if name in values:
-            raise invalid(f"{segment!r} says {name} twice", "Keep one of the two.")
+            raise InvalidOptionsError(f"{segment!r} says {name} twice", "Keep one of the two.")
         values[name] = value
     return parse(values)
 
@@ -106,7 +119,7 @@ def _from_word(word: str, segment: str) -> tuple[str, Any]:
     if word == "lossless":
         return "lossless", True
     hint = "Write x2, x4, m-NAME, png, jpg, webp, q90 or lossless, with commas; @@ starts a folder that is no option."
-    raise invalid(f"{segment!r} is no option: {word!r} is not understood", hint)
+    raise InvalidOptionsError(f"{segment!r} is no option: {word!r} is not understood", hint)
 
 
 def resolve(layers: Iterable[tuple[str, Options]], *, source_format: str | None) -> JobOptions:

@@ -2,18 +2,14 @@
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Final
 
-import structlog
-
 from pipeline.events import Message
+from pipeline.lifecycle import repeat
 from pipeline.ports import Bus, JobStore
 
 CLEAR_SECONDS: Final = 1.0
 CLEAR_MAX: Final = 500
-
-log = structlog.get_logger()
 
 
 class Relay:
@@ -47,13 +43,5 @@ class Relay:
 
     async def run(self, stop: asyncio.Event, *, every_seconds: float = CLEAR_SECONDS) -> None:
         """Clear at an interval until *stop*, and once more at the end."""
-        ended = False
-        while not ended:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(every_seconds):
-                    await stop.wait()
-            ended = stop.is_set()
-            try:
-                await self.clear()
-            except Exception:  # a database that is away must not end a worker: the entries wait for the next turn
-                log.exception("outbox.clearing_deferred", waiting=len(self._published))
+        await repeat(self.clear, every_seconds=every_seconds, stop=stop)
+        await self.clear()

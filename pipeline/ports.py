@@ -59,6 +59,9 @@ class JobStore(Protocol):
     async def unrelayed(self, before: datetime, *, limit: int) -> list[Message]:
         """Outbox entries of jobs untouched since *before*, in order."""
 
+    async def owed(self, job_id: str) -> list[Message]:
+        """Outbox entries of one job, in order."""
+
     async def relayed(self, message_ids: Sequence[str]) -> None:
         """Clear published outbox entries, in one write."""
 
@@ -77,7 +80,7 @@ class QualityStore(Protocol):
     """Metric documents, one per job and run."""
 
     async def put(self, job_id: str, run: int, document: Mapping[str, Any]) -> None:
-        """Write or replace the document of one run."""
+        """Write the document of one run, unless that of a later attempt (`document["attempt"]`) is there."""
 
     async def get(self, job_id: str, run: int) -> dict[str, Any] | None:
         """Read the document of one run."""
@@ -138,6 +141,10 @@ class ObjectMissingError(Exception):
     """There is no such object (any more)."""
 
 
+class KeyRefusedError(Exception):
+    """The store cannot hold an object of this name: a part of it, or all of it, is too long."""
+
+
 class PreconditionError(Exception):
     """The object is not the version that the call was meant for."""
 
@@ -164,7 +171,12 @@ class ObjectStore(Protocol):
         if_match: str | None = None,
         if_absent: bool = False,
     ) -> str:
-        """Write an object in one atomic request and return its ETag; raises `PreconditionError`."""
+        """Write an object in one atomic request and return its ETag.
+
+        Raises:
+            PreconditionError: What is there is not what the call was meant for.
+            KeyRefusedError: Nothing of this name can be there.
+        """
 
     async def delete(self, bucket: str, key: str) -> None:
         """Delete an object; one that is absent is no error."""

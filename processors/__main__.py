@@ -16,14 +16,14 @@ from pipeline.adapters.minio_store import Endpoint, MinioObjects
 from pipeline.clock import now
 from pipeline.consumer import consume, settling
 from pipeline.errors import PipelineError
-from pipeline.lifecycle import serve
+from pipeline.lifecycle import repeat, serve
 from pipeline.logs import configure
 from pipeline.outbox import Relay
 from pipeline.topology import BULK, INTERACTIVE
 from processors.device import Device
 from processors.engines import open_engine, probe
 from processors.models.pull import pull_model
-from processors.report import Report, keep_reporting, model_rows
+from processors.report import REPORT_EVERY_SECONDS, Report, model_rows
 from processors.sandbox import Limits, Sandbox
 from processors.settings import Machine, Settings
 from processors.upscale import Upscaler
@@ -47,13 +47,17 @@ async def run(settings: Settings, machine: Machine, sandbox: Sandbox, report: Re
         upscaler = Upscaler(objects, sandbox, device, Limits(max_pixels=settings.max_pixels))
         worker = Worker(documents, objects, bus, relay, upscaler, now)
         pulls = [await bus.pull(INTERACTIVE.name, BULK.name) for _ in range(LANES)]
-        await documents.workers.report(report.name, report.document(now()))
         await serve(
             bus,
             lambda stop: consume(pulls, settling(worker.handle, bus), stop=stop, grace_seconds=GRACE_SECONDS),
-            lambda stop: keep_reporting(documents.workers, report, clock=now, stop=stop),
+            lambda stop: repeat(
+                lambda: documents.workers.report(report.name, report.document(now())),
+                every_seconds=REPORT_EVERY_SECONDS,
+                stop=stop,
+            ),
             relay.run,
         )
+        await relay.clear()  # what the last lanes published after the relay had stopped
     finally:
         device.close()
         await bus.close()

@@ -18,19 +18,10 @@ import PIL.WebPImagePlugin
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from pipeline.errors import PipelineError
-from processors.picture import FORMATS, MAX_ICC_BYTES, Format, Picture, Pixels
+from pipeline.formats import FORMATS, Format, sniff
+from processors.picture import MAX_ICC_BYTES, Picture, Pixels
 from processors.refusals import refusal
 
-#: How each format starts: `(offset, bytes)` pairs, any of which names it.
-_MAGIC: Final[dict[Format, tuple[tuple[int, bytes], ...]]] = {
-    "png": ((0, b"\x89PNG\r\n\x1a\n"),),
-    "jpeg": ((0, b"\xff\xd8\xff"),),
-    "webp": ((8, b"WEBP"),),
-    "tiff": ((0, b"II*\0"), (0, b"MM\0*"), (0, b"II+\0"), (0, b"MM\0+")),
-    "bmp": ((0, b"BM"),),
-    "gif": ((0, b"GIF87a"), (0, b"GIF89a")),
-    "avif": ((4, b"ftypavif"), (4, b"ftypavis")),
-}
 _JPEG_MAX_SIDE_PX: Final = 65_500  # JPEG_MAX_DIMENSION of libjpeg
 _WEBP_MAX_SIDE_PX: Final = 16_383  # WEBP_MAX_DIMENSION of libwebp
 _CMS_FLAGS: Final = ImageCms.Flags.BLACKPOINTCOMPENSATION
@@ -46,7 +37,7 @@ def decode(data: bytes, *, max_pixels: int) -> Picture:
     """
     if not data:
         raise refusal("image_empty", "The upload holds no bytes.")
-    kind = _sniff(data)
+    kind = sniff(data)
     if kind is None:
         raise refusal("format_unsupported", "The bytes are of no picture format that is read here.")
     try:
@@ -89,13 +80,6 @@ def warm() -> None:
         file = io.BytesIO()
         tile.save(file, name.upper(), **({"exif": exif} if name not in {"bmp", "gif"} else {}))
         decode(file.getvalue(), max_pixels=256)
-
-
-def _sniff(data: bytes) -> Format | None:
-    for kind, marks in _MAGIC.items():
-        if any(data.startswith(mark, offset) for offset, mark in marks):
-            return kind
-    return None
 
 
 def _boxes_end_beyond(data: bytes) -> bool:

@@ -1,13 +1,14 @@
 """Past the commit point: one conditional write of the output, so that no newer output is ever overwritten."""
 
+import asyncio
 import hashlib
 import json
 from typing import Final
 
-from pipeline.errors import PipelineError
+from pipeline.errors import PipelineError, RetryLaterError
 from pipeline.job import Job, Output
-from pipeline.options import CONTENT_TYPES, Effective, error_key, output_key
-from pipeline.ports import JobStore, ObjectMissingError, ObjectStore, PreconditionError
+from pipeline.options import CONTENT_TYPES, Effective, output_key
+from pipeline.ports import JobStore, KeyRefusedError, ObjectMissingError, ObjectStore, PreconditionError
 from pipeline.topology import OUTPUTS_BUCKET
 from processors.upscale import Result
 
@@ -16,17 +17,17 @@ TURNS: Final = 5
 
 
 async def write_output(objects: ObjectStore, jobs: JobStore, job: Job, result: Result) -> Output:
-    """Write the output of *job* beside its stamps, and clear the error file of an earlier failure.
+    """Write the output of *job* with its stamps.
 
     Raises:
         PipelineError: `source_superseded` (a newer upload's output is there), `output_conflict` (another key's is),
-            or `storage_unavailable`.
+            `key_too_long`, or `storage_unavailable`.
+        RetryLaterError: A later attempt of this run has written it: ours was given up for dead.
     """
     effective = Effective.model_validate(job.options.effective)
     key = output_key(job.source.key, effective.format)
-    digest = hashlib.sha256(result.body).hexdigest()
+    digest = (await asyncio.to_thread(hashlib.sha256, result.body)).hexdigest()
     etag = await _put(objects, jobs, job, key, result.body, stamps=_stamps(job, effective, digest))
-    await objects.delete(OUTPUTS_BUCKET, error_key(job.source.key))
     return Output(
         bucket=OUTPUTS_BUCKET,
         key=key,
@@ -42,12 +43,18 @@ async def write_output(objects: ObjectStore, jobs: JobStore, job: Job, result: R
 def _stamps(job: Job, effective: Effective, digest: str) -> dict[str, str]:
     return {
         "up-job": job.id,
+        "up-attempt": _stamp(job),
         "up-source-etag": job.source.etag or "",
         "up-source-sequencer": job.source.sequencer or "",
         "up-sha256": digest,
         "up-model": effective.model,
         "up-options": json.dumps(effective.model_dump(), separators=(",", ":")),
     }
+
+
+def _stamp(job: Job) -> str:
+    """Run and attempt, so that later ones compare greater as text."""
+    return f"{job.run:06}.{job.attempt:06}"
 
 
 async def _put(objects: ObjectStore, jobs: JobStore, job: Job, key: str, body: bytes, *, stamps: dict[str, str]) -> str:
@@ -66,11 +73,21 @@ async def _put(objects: ObjectStore, jobs: JobStore, job: Job, key: str, body: b
             )
         except PreconditionError:
             seen = await _present(objects, jobs, job, key)
+        except KeyRefusedError as error:
+            raise _too_long(key) from error
     raise PipelineError(
         f"outputs/{key} kept changing while it was written.",
         code="storage_unavailable",
         hint="The job is tried again.",
         retryable=True,
+    )
+
+
+def _too_long(key: str) -> PipelineError:
+    return PipelineError(
+        f"outputs/{key} is longer than an object's name may be.",
+        code="key_too_long",
+        hint="Upload it under a shorter name: 255 bytes between slashes and 1024 bytes in all are possible.",
     )
 
 
@@ -81,6 +98,8 @@ async def _present(objects: ObjectStore, jobs: JobStore, job: Job, key: str) -> 
     except ObjectMissingError:
         return None
     author = info.metadata.get("up-job")
+    if author == job.id and info.metadata.get("up-attempt", "") > _stamp(job):
+        raise RetryLaterError(1.0)
     other = None if author in (None, job.id) else await jobs.get(author)
     if other is not None and other.source.key != job.source.key:
         raise PipelineError(

@@ -23,7 +23,7 @@ from processors.tiles import Plan, Tile, plan, whole
 Size: TypeAlias = tuple[int, int]  # width, height
 
 MAX_SCALE: Final = 16.0
-MAX_OUTPUT_PIXELS: Final = 1 << 30  # 3 GB of RGB
+MAX_OUTPUT_PIXELS: Final = 1 << 28  # 0.8 GB of RGB; the encoder and the upload hold it once more each
 
 
 class Stopped(Exception):  # noqa: N818 - an ordinary outcome, not an error

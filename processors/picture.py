@@ -2,15 +2,15 @@
 
 import struct
 from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias, get_args
+from typing import Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-Pixels: TypeAlias = npt.NDArray[np.uint8]
-Format: TypeAlias = Literal["png", "jpeg", "webp", "tiff", "bmp", "gif", "avif"]
+from pipeline.formats import FORMATS, Format
 
-FORMATS: Final[tuple[Format, ...]] = get_args(Format)
+Pixels: TypeAlias = npt.NDArray[np.uint8]
+
 MAX_ICC_BYTES: Final = 4 << 20  # the largest printer profiles are some 2.5 MB
 
 # format, width, height, channels, has alpha, ICC bytes; then pixels, alpha and profile without gaps

@@ -1,23 +1,16 @@
 """What a worker tells of itself: its engine, how fast it is, and the models it can run."""
 
-import asyncio
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-import structlog
-
-from pipeline.ports import Clock, WorkerStore
 from processors.engines import Probe
 from processors.models.registry import Model, models
 from processors.models.weights import available_models
 
-EVERY_SECONDS: Final = 30.0
-
-log = structlog.get_logger()
+REPORT_EVERY_SECONDS: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +50,3 @@ def _row(model: Model, *, available: bool) -> dict[str, Any]:
         "source": None if model.release is None else model.release.source,
         "available": available,
     }
-
-
-async def keep_reporting(workers: WorkerStore, report: Report, *, clock: Clock, stop: asyncio.Event) -> None:
-    """Say that we are alive at an interval until *stop*."""
-    while not stop.is_set():
-        with suppress(TimeoutError):
-            async with asyncio.timeout(EVERY_SECONDS):
-                await stop.wait()
-        try:
-            await workers.report(report.name, report.document(clock()))
-        except Exception:
-            log.exception("report.deferred")

@@ -30,7 +30,8 @@ from functools import partial
 from typing import Final
 
 from pipeline.errors import PipelineError
-from processors.picture import Format, Picture, load, room_bytes, store, stored_bytes
+from pipeline.formats import Format
+from processors.picture import Picture, load, room_bytes, store, stored_bytes
 from processors.refusals import HINTS, refusal
 from processors.zygote import ANSWER, ANSWERED, EXIT_CODE, MAX_REFUSAL_BYTES, NOTHING, REFUSAL, Order
 

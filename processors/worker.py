@@ -9,8 +9,8 @@ from pydantic import ValidationError
 
 from pipeline.errors import PipelineError, RetryLaterError, UnparseableError
 from pipeline.events import JobMessage, event_message, terminal_message
-from pipeline.failures import write_error_file
-from pipeline.job import LEASED, MAX_FAULTS, Job, Status, cancel, claim, fail, publish, release, succeed
+from pipeline.failures import clear_error_file, write_error_file
+from pipeline.job import MAX_FAULTS, Job, Status, cancel, claim, fail, publish, release, succeed
 from pipeline.outbox import Relay
 from pipeline.ports import Bus, Clock, Delivery, Documents, ObjectStore
 from processors.commit import write_output
@@ -68,7 +68,7 @@ class Worker:
             now = self.clock()
             if job.leased(now) and job.lease_until is not None:
                 raise RetryLaterError((job.lease_until - now).total_seconds() + 0.5)
-            if job.faults + (job.status in LEASED) >= MAX_FAULTS:
+            if job.faults + job.abandoned >= MAX_FAULTS:
                 await self._fail(job, _crashed(job))
                 return None
             claimed = claim(job, now, lease_seconds=LEASE_SECONDS)
@@ -110,6 +110,7 @@ class Worker:
     async def _commit(self, job: Job, result: Result, watch: Stopwatch) -> None:
         with watch("put"):
             output = await write_output(self.objects, self.documents.jobs, job, result)
+            await clear_error_file(self.objects, self.documents.sources, job)
         await self.documents.quality.put(job.id, job.run, {**result.metrics, "stages_seconds": watch.seconds})
         await self._end(succeed(job, self.clock(), outputs=(output,), quality=result.verdict))
 
@@ -136,7 +137,7 @@ class Worker:
 
     async def _announce(self, job: Job) -> None:
         if job.error is not None and job.error.code not in QUIET:
-            await write_error_file(self.objects, job)
+            await write_error_file(self.objects, self.documents.sources, job)
         await self.relay.send([terminal_message(job)])
 
     async def _defer(self, job: Job, reason: str, *, fault: bool, cause: BaseException) -> None:

@@ -65,7 +65,7 @@ class Containers:
         return container.with_copy_into_container(NATS_CONFIG.read_bytes(), CONFIG, 0o644)
 
     def _minio(self) -> DockerContainer:
-        bus = f"{LOOPBACK}:{self.stack.ports['nats']}"
+        bus = f"nats://{LOOPBACK}:{self.stack.ports['nats']}"
         command = f"server --quiet --address {LOOPBACK}:{self.stack.ports['minio']} /data/objects"
         return _container("MINIO", command, minio_environment(self.stack.secrets, bus, "/data/events"))
 

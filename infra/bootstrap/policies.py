@@ -6,6 +6,8 @@ from pipeline.topology import OUTPUTS_BUCKET, UPLOADS_BUCKET
 
 #: Error files lie beside outputs: ingest writes them, a later success removes them.
 ERROR_FILES: Final = f"{OUTPUTS_BUCKET}/*.error.json"
+#: Where announced uploads go, as `pipeline.identity.reserved_key` has it.
+ANNOUNCED: Final = f"{UPLOADS_BUCKET}/jobs/*"
 #: Objects that prove the notification targets; ingest ignores keys with a dot in front.
 CANARIES: Final = f"{UPLOADS_BUCKET}/.enlarger-canary/*"
 
@@ -35,9 +37,9 @@ POLICIES: Final[dict[str, dict[str, Any]]] = {
         _allow("DeleteObject", ERROR_FILES),
     ),
     "api": _policy(
-        _allow("GetObject PutObject", f"{UPLOADS_BUCKET}/*"),
+        _allow("PutObject", ANNOUNCED),
+        _allow("PutObject DeleteObject", CANARIES),
         _allow("GetObject", f"{OUTPUTS_BUCKET}/*"),
-        _allow("DeleteObject", CANARIES),
     ),
     "owner": _policy(
         _allow("GetBucketLocation ListAllMyBuckets", "*"),

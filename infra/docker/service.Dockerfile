@@ -15,5 +15,5 @@ COPY ${SERVICE} ./${SERVICE}
 # what engines keep, or uploads on their way: a new volume at /state takes this owner
 RUN PYTHONDONTWRITEBYTECODE= python -m compileall -q . && install --directory --owner=enlarger --group=enlarger --mode=0700 /state
 USER 10001:10001
-HEALTHCHECK --interval=15s --timeout=5s --start-period=60s CMD python healthy.py "$ENLARGER_NATS_URL"
+HEALTHCHECK --interval=15s --timeout=5s --start-period=60s CMD ["python", "healthy.py", "ENLARGER_NATS_URL"]
 CMD ["sh", "-c", "exec python -m $SERVICE"]

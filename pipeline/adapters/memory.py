@@ -79,6 +79,9 @@ class MemoryJobs:
         waiting = [entries for id_, entries in self.outbox.items() if entries and self.jobs[id_].updated_at < before]
         return [message for entries in waiting[:limit] for message in entries]
 
+    async def owed(self, job_id: str) -> list[Message]:
+        return list(self.outbox[job_id])
+
     async def relayed(self, message_ids: Sequence[str]) -> None:
         for entries in self.outbox.values():
             entries[:] = [message for message in entries if message.id not in message_ids]
@@ -108,7 +111,9 @@ class MemoryQuality:
         self.stored: dict[tuple[str, int], dict[str, Any]] = {}
 
     async def put(self, job_id: str, run: int, document: Mapping[str, Any]) -> None:
-        self.stored[job_id, run] = dict(document)
+        stored = self.stored.get((job_id, run))
+        if stored is None or stored["attempt"] <= document["attempt"]:
+            self.stored[job_id, run] = dict(document)
 
     async def get(self, job_id: str, run: int) -> dict[str, Any] | None:
         return self.stored.get((job_id, run))

@@ -17,13 +17,15 @@ from minio.credentials.credentials import Credentials
 from minio.signer import sign_v4_s3
 
 from pipeline.errors import storage_unavailable
-from pipeline.ports import ObjectInfo, ObjectMissingError, PreconditionError
+from pipeline.ports import KeyRefusedError, ObjectInfo, ObjectMissingError, PreconditionError
 from pipeline.topology import REGION
 
 CHUNK_BYTES: Final = 1 << 20
 PAGE: Final = 1000
 METADATA_PREFIX: Final = "x-amz-meta-"
 TIMEOUT: Final = httpx2.Timeout(connect=5, read=60, write=60, pool=60)
+#: Credentials or a clock that somebody has to mend, a request that took too long, too many of them.
+NOT_THE_JOBS_FAULT: Final = frozenset({403, 408, 429})
 UNSIGNED: Final = "UNSIGNED-PAYLOAD"
 
 
@@ -185,7 +187,8 @@ async def _content(body: bytes | BinaryIO | None) -> tuple[bytes | AsyncIterator
     if body is None:
         return None, {}
     if isinstance(body, bytes):
-        return body, {"content-length": str(len(body)), "x-amz-content-sha256": hashlib.sha256(body).hexdigest()}
+        digest = await asyncio.to_thread(hashlib.sha256, body)  # lets the loop go on beside a large body
+        return body, {"content-length": str(len(body)), "x-amz-content-sha256": digest.hexdigest()}
     size = await asyncio.to_thread(body.seek, 0, 2)
     await asyncio.to_thread(body.seek, 0)
     return _chunks(body), {"content-length": str(size)}
@@ -201,7 +204,9 @@ def _checked(answer: httpx2.Response, key: str) -> httpx2.Response:
         raise ObjectMissingError(key)
     if answer.status_code == 412:
         raise PreconditionError(key)
-    if answer.status_code >= 500:
+    if answer.status_code == 400 and answer.request.method == "PUT":
+        raise KeyRefusedError(key)
+    if answer.status_code in NOT_THE_JOBS_FAULT or answer.status_code >= 500:
         raise storage_unavailable(f"objects, status {answer.status_code}")
     if answer.status_code != 416:
         answer.raise_for_status()

@@ -3,6 +3,7 @@
 import functools
 import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any, Final, ParamSpec, TypeVar
@@ -18,7 +19,7 @@ from pipeline.errors import storage_unavailable
 from pipeline.events import Message
 from pipeline.job import LEASED, TERMINAL, Job, Status
 from pipeline.ports import Documents, SourceRecord, Token
-from pipeline.topology import DATABASE
+from pipeline.topology import DATABASE, DAY_SECONDS
 
 Document = dict[str, Any]
 Store = TypeVar("Store")
@@ -40,6 +41,7 @@ INDEXES: Final[Mapping[str, Sequence[IndexModel]]] = {
         IndexModel([("event_id", ASCENDING), ("endpoint", ASCENDING)], name="event_endpoint", unique=True),
         IndexModel([("status", ASCENDING), ("next_attempt_at", ASCENDING)], name="due"),
     ),
+    "workers": (IndexModel([("seen_at", ASCENDING)], name="forgotten", expireAfterSeconds=DAY_SECONDS),),
 }
 
 
@@ -169,6 +171,11 @@ class MongoJobs:
         found = self._jobs.find(query, {"outbox": 1}).limit(limit)
         return [Message.model_validate(entry) async for document in found for entry in document["outbox"]]
 
+    async def owed(self, job_id: str) -> list[Message]:
+        """See `JobStore.owed`."""
+        found = await self._jobs.find_one({"_id": job_id}, {"outbox": 1})
+        return [Message.model_validate(entry) for entry in (found or {}).get("outbox", ())]
+
     async def relayed(self, message_ids: Sequence[str]) -> None:
         """See `JobStore.relayed`."""
         ids = {"$in": list(message_ids)}
@@ -207,7 +214,9 @@ class MongoQuality:
 
     async def put(self, job_id: str, run: int, document: Mapping[str, Any]) -> None:
         """See `QualityStore.put`."""
-        await self._quality.replace_one({"_id": f"{job_id}:{run}"}, dict(document), upsert=True)
+        mine = {"_id": f"{job_id}:{run}", "attempt": {"$lte": document["attempt"]}}
+        with suppress(DuplicateKeyError):  # a later attempt's is there: the upsert collides with it
+            await self._quality.replace_one(mine, dict(document), upsert=True)
 
     async def get(self, job_id: str, run: int) -> dict[str, Any] | None:
         """See `QualityStore.get`."""

@@ -64,7 +64,9 @@ def account(servers: Servers) -> Callable[[str], Minio]:
         ("processors", put("outputs", "new.jpg")),
         ("processors", get("outputs", "there.jpg")),
         ("processors", delete("outputs", "a/there.jpg.error.json")),
-        ("api", put("uploads", "new.jpg")),
+        ("api", put("uploads", "jobs/job_1/new.jpg")),
+        ("api", put("uploads", ".enlarger-canary/new")),
+        ("api", delete("uploads", ".enlarger-canary/new")),
         ("api", get("outputs", "there.jpg")),
         ("owner", put("uploads", "new.jpg")),
         ("owner", delete("uploads", "new.jpg")),
@@ -89,6 +91,8 @@ def test_an_account_may_do_its_work(account: Callable[[str], Minio], name: str, 
         ("processors", listing("uploads")),
         ("processors", delete("outputs", "there.jpg")),
         ("api", put("outputs", "x")),
+        ("api", put("uploads", "new.jpg")),
+        ("api", get("uploads", "there.jpg")),
         ("api", listing("uploads")),
         ("api", delete("uploads", "there.jpg")),
         ("owner", put("outputs", "x")),
@@ -148,6 +152,8 @@ class Watched:
         ("api", "jobs.upscale.bulk"),
         ("api", "uploads.fast"),
         ("api", "$JS.API.STREAM.PURGE.EVENTS"),
+        ("api", "$JS.API.STREAM.INFO.EVENTS"),
+        ("api", "$JS.API.CONSUMER.INFO.EVENTS.notifier"),
         ("minio", "jobs.upscale.bulk"),
     ],
 )
@@ -163,7 +169,14 @@ async def test_a_service_cannot_publish_outside_its_subjects(servers: Servers, s
 
 @pytest.mark.anyio
 @pytest.mark.parametrize(
-    ("service", "subject"), [("ingest", "events.>"), ("processors", "uploads.>"), ("notifier", ">"), ("api", "jobs.>")]
+    ("service", "subject"),
+    [
+        ("ingest", "events.>"),
+        ("processors", "uploads.>"),
+        ("notifier", ">"),
+        ("api", "jobs.>"),
+        ("api", "events.job.*.*"),
+    ],
 )
 async def test_a_service_cannot_listen_outside_its_subjects(servers: Servers, service: str, subject: str) -> None:
     watched = Watched()

@@ -17,7 +17,7 @@ from infra.errors import SetupError
 from infra.secrets import Secrets
 from pipeline.adapters.mongo import INDEXES
 from pipeline.identity import fingerprint, new_token
-from pipeline.topology import BULK, DATABASE, DURABLES, INGEST, STREAMS, UPLOADS_BUCKET
+from pipeline.topology import BULK, DATABASE, DAY_SECONDS, DURABLES, INGEST, STREAMS, UPLOADS_BUCKET
 from tests.servers import Servers
 
 pytestmark = pytest.mark.anyio
@@ -138,6 +138,11 @@ def test_indexes_are_there(db: Any) -> None:
     for collection, models in INDEXES.items():
         wanted = {model.document["name"] for model in models}
         assert wanted <= set(db[collection].index_information())
+
+
+def test_a_worker_that_is_silent_for_a_day_is_forgotten(db: Any) -> None:
+    ends = [index for index in db["workers"].index_information().values() if "expireAfterSeconds" in index]
+    assert [(index["key"], index["expireAfterSeconds"]) for index in ends] == [([("seen_at", 1)], DAY_SECONDS)]
 
 
 def test_the_default_owner_has_a_webhook_secret_of_standard_webhooks_length(db: Any) -> None:

@@ -93,6 +93,13 @@ async def test_a_metric_document_is_kept_per_run_and_replaced_by_the_next_attemp
     assert await stores.quality.get(job_id, 3) is None
 
 
+async def test_a_worker_that_woke_up_late_does_not_replace_the_document_of_a_later_attempt(stores: Documents) -> None:
+    job_id = new_job_id()
+    await stores.quality.put(job_id, 1, {"attempt": 2})
+    await stores.quality.put(job_id, 1, {"attempt": 1})
+    assert await stores.quality.get(job_id, 1) == {"attempt": 2}
+
+
 async def test_workers_are_listed_by_name_while_they_are_seen(stores: Documents) -> None:
     for name, seen in (("b", 2), ("a", 1), ("gone", -1), ("b", 3)):
         document = {"engine": "openvino", "seen_at": NOON + timedelta(seconds=seen)}

@@ -14,8 +14,9 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image, ImageCms
 
 from pipeline.errors import CODES, PipelineError
+from pipeline.formats import FORMATS, Format
 from processors import codecs
-from processors.picture import FORMATS, MAX_ICC_BYTES, Format, Picture, Pixels, load, room_bytes, store, stored_bytes
+from processors.picture import MAX_ICC_BYTES, Picture, Pixels, load, room_bytes, store, stored_bytes
 from processors.refusals import HINTS
 from tests.unit.icc import cmyk_profile, gray_profile
 
@@ -229,6 +230,13 @@ def test_every_format_is_read_as_what_it_is(name: str) -> None:
     picture = codecs.decode(saved(photo(), name), max_pixels=MANY)
     assert (picture.format, picture.width, picture.height) == (name.lower(), 64, 48)
     assert np.abs(picture.pixels.astype(int) - photo()).mean() < (0.1 if picture.format in LOSSLESS else 12)
+
+
+def test_a_big_tiff_and_an_animated_avif_are_read_too() -> None:
+    frame = Image.fromarray(photo())
+    big, moving = saved(frame, "TIFF", big_tiff=True), saved(frame, "AVIF", save_all=True, append_images=[frame])
+    assert (big[:4], moving[4:12]) == (b"II+\0", b"ftypavis")
+    assert [codecs.decode(data, max_pixels=MANY).format for data in (big, moving)] == ["tiff", "avif"]
 
 
 def test_a_phone_picture_with_a_second_frame_is_a_jpeg() -> None:

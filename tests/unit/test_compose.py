@@ -1,6 +1,7 @@
 """What docker-compose.yml promises: read as YAML everywhere, and by Docker's own client where one is installed."""
 
 import functools
+import json
 import os
 import re
 import shutil
@@ -18,7 +19,7 @@ import yaml  # type: ignore[import-untyped]
 from infra import binaries, compose_env
 from infra.addresses import ROOT, SERVICES, Addresses
 from infra.secrets import Secrets, from_environment
-from infra.stack import CLONE, NATS_CONFIG, minio_environment, nats_environment
+from infra.stack import CLONE, NATS_CONFIG, STOP_SECONDS, minio_environment, nats_environment
 
 COMPOSE: Final = CLONE / "docker-compose.yml"
 LOCAL: Final = CLONE / "docker-compose.local.yml"
@@ -147,14 +148,29 @@ def test_everything_that_keeps_running_is_checked_for_health(services: Services)
         assert "healthcheck" in service or dockerfile in in_image or service["restart"] == "no", name
 
 
+def test_no_health_check_has_a_password_among_its_arguments(services: Services) -> None:
+    """Everybody on the machine can read a command line."""
+    (check,) = re.findall(r"^HEALTHCHECK .*? CMD (.+)$", (DOCKER / "service.Dockerfile").read_text(), re.MULTILINE)
+    assert json.loads(check) == ["python", "healthy.py", "ENLARGER_NATS_URL"]
+    for service in services.values():
+        assert "@" not in str(service.get("healthcheck"))
+        assert not _known(from_environment(VARIABLES), {"test": service.get("healthcheck")})
+
+
+def test_a_service_has_time_to_give_back_its_work(services: Services) -> None:
+    for name in SERVICES:
+        assert re.fullmatch(rf"{STOP_SECONDS:g}s", str(services[name]["stop_grace_period"])), name
+
+
 def test_servers_and_services_are_told_what_they_are_told_without_docker(services: Services) -> None:
     secrets, told = from_environment(VARIABLES), {name: _environment(service) for name, service in services.items()}
-    assert told["minio"].items() >= minio_environment(secrets, "nats:4222", "/events").items()
+    assert told["minio"].items() >= minio_environment(secrets, "nats://nats:4222", "/events").items()
     assert told["nats"].items() <= nats_environment(secrets, "/bus").items()
     assert set(told["nats"]) == set(re.findall(r"\$(ENLARGER_\w+)", NATS_CONFIG.read_text()))
     assert told["bootstrap"] == secrets.environment() | ROOTS.environment()
     for name in SERVICES:
-        assert ROOTS.of(name, secrets.passwords[name]).environment().items() <= told[name].items()
+        mine = ROOTS.settings_of(name, secrets.passwords[name])
+        assert {setting: url for setting, url in told[name].items() if setting in ROOTS.environment()} == mine
 
 
 def test_a_service_knows_its_own_password_and_no_other(services: Services) -> None:

@@ -37,13 +37,13 @@ def serving(status: int) -> Iterator[str]:
 def test_a_server_is_healthy_when_it_says_so(status: int, *, healthy: bool) -> None:
     with serving(status) as url:
         assert answers(url) is healthy
-        assert main(url) == (0 if healthy else 1)
+        assert main(url, {}) == (0 if healthy else 1)
 
 
 def test_a_server_that_is_gone_is_not_healthy() -> None:
     with serving(200) as url:
         pass
-    assert main(url) == 1
+    assert main(url, {}) == 1
 
 
 def test_a_service_is_healthy_while_it_holds_its_connection() -> None:
@@ -52,8 +52,14 @@ def test_a_service_is_healthy_while_it_holds_its_connection() -> None:
         assert not connected(port), "that somebody listens is no connection"
         with socket.create_connection(("127.0.0.1", port)):
             assert connected(port)
-            assert main(f"nats://user:password@127.0.0.1:{port}") == 0
+            assert main("BUS", {"BUS": f"nats://user:password@127.0.0.1:{port}"}) == 0
         assert not connected(port)
+        assert main("BUS", {"BUS": f"nats://user:password@127.0.0.1:{port}"}) == 1
+
+
+def test_a_variable_that_is_not_set_is_an_error() -> None:
+    with pytest.raises(KeyError, match="BUS"):
+        main("BUS", {})
 
 
 @pytest.mark.parametrize(

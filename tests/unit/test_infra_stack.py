@@ -1,5 +1,6 @@
 """What processes are told: their own credentials and nobody else's, in URLs that services can use."""
 
+import importlib
 import json
 import re
 from pathlib import Path
@@ -7,9 +8,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from infra.addresses import SERVICES, Addresses
+from infra.addresses import OBJECT_USERS, SERVICES, Addresses
+from infra.bootstrap.policies import POLICIES
 from infra.envfile import owner_environment, write
-from infra.loglines import readable
+from infra.loglines import Journal, readable
 from infra.secrets import ACCOUNTS
 from infra.stack import NATS_CONFIG, Stack, minio_environment, nats_environment
 from pipeline.topology import DURABLES, STREAMS
@@ -19,6 +21,17 @@ from tests.servers import new_stack
 @pytest.fixture
 def stack(tmp_path: Path) -> Stack:
     return new_stack(tmp_path)
+
+
+def test_only_who_has_an_account_at_the_object_store_is_told_where_it_is(stack: Stack) -> None:
+    told = {name for name in SERVICES if "ENLARGER_MINIO_URL" in stack.service(name).env}
+    assert told == set(OBJECT_USERS) == set(POLICIES) & set(SERVICES)
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_service_has_time_to_give_back_its_work_before_it_is_killed(stack: Stack, service: str) -> None:
+    grace: float = importlib.import_module(f"{service}.__main__").GRACE_SECONDS
+    assert stack.service(service).stop_seconds >= grace + 10
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -72,9 +85,40 @@ def test_every_durable_and_every_dead_letter_has_a_user_that_may_use_it() -> Non
 
 
 def test_only_the_durable_target_has_a_queue_folder_and_both_wait_for_jetstream(stack: Stack) -> None:
-    environment = minio_environment(stack.secrets, "bus:4222", "/queue")
+    environment = minio_environment(stack.secrets, "nats://bus:4222", "/queue")
     assert [name for name, value in environment.items() if value == "/queue"] == ["MINIO_NOTIFY_NATS_QUEUE_DIR_DURABLE"]
     assert environment["MINIO_NOTIFY_NATS_JETSTREAM_FAST"] == environment["MINIO_NOTIFY_NATS_JETSTREAM_DURABLE"] == "on"
+
+
+@pytest.mark.parametrize(
+    ("bus", "address", "user", "password"),
+    [
+        ("nats://bus.example:5222", "bus.example:5222", "minio", None),
+        ("nats://me:p%40ss@bus.example", "bus.example:4222", "me", "p@ss"),
+        ("nats://me:secret@[::1]:4222", "[::1]:4222", "me", "secret"),
+    ],
+)
+def test_targets_open_a_bus_with_the_credentials_of_its_url_else_with_ours(
+    stack: Stack, bus: str, address: str, user: str, password: str | None
+) -> None:
+    told = minio_environment(stack.secrets, bus, "/queue")
+    for target in ("FAST", "DURABLE"):
+        assert told[f"MINIO_NOTIFY_NATS_ADDRESS_{target}"] == address
+        assert told[f"MINIO_NOTIFY_NATS_USERNAME_{target}"] == user
+        assert told[f"MINIO_NOTIFY_NATS_PASSWORD_{target}"] == (password or stack.secrets.passwords["minio"])
+
+
+def test_our_object_store_publishes_to_our_own_bus(stack: Stack) -> None:
+    told = stack.minio(Path("minio")).env
+    assert told["MINIO_NOTIFY_NATS_ADDRESS_FAST"] == f"127.0.0.1:{stack.ports['nats']}"
+    assert told["MINIO_NOTIFY_NATS_USERNAME_FAST"] == "minio"
+
+
+def test_a_journal_keeps_a_line_as_it_is(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "log")
+    journal.write("100 % of %s, %%d")
+    journal.close()
+    assert (tmp_path / "log").read_text() == "100 % of %s, %%d\n"
 
 
 def test_the_env_file_is_private_and_a_shell_reads_it_as_it_is(stack: Stack, tmp_path: Path) -> None:

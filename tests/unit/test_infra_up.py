@@ -43,6 +43,14 @@ def test_a_bus_that_a_url_names_is_shared_by_all_services(state: Path) -> None:
     assert stack.service("ingest").env["ENLARGER_NATS_URL"] == "nats://me:secret@bus:4222"
 
 
+def test_our_own_object_store_announces_uploads_on_a_bus_that_a_url_names(state: Path) -> None:
+    told = prepare(state, {"ENLARGER_NATS_URL": "nats://me:secret@bus:4222"}).minio(Path("minio")).env
+    for target in ("FAST", "DURABLE"):
+        assert told[f"MINIO_NOTIFY_NATS_ADDRESS_{target}"] == "bus:4222"
+        assert told[f"MINIO_NOTIFY_NATS_USERNAME_{target}"] == "me"
+        assert told[f"MINIO_NOTIFY_NATS_PASSWORD_{target}"] == "secret"
+
+
 def test_the_state_folder_is_private(state: Path) -> None:
     assert {path.stat().st_mode & 0o077 for path in (state, *state.iterdir())} == {0}
 

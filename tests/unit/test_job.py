@@ -87,10 +87,17 @@ def test_a_finished_job_moves_only_into_a_new_run(step: str, status: Status) -> 
     assert after.run == 4
 
 
-@pytest.mark.parametrize("status", LEASED)
-def test_a_released_job_waits_without_a_lease_and_says_why(status: Status) -> None:
+@pytest.mark.parametrize(("status", "waits"), [(S.PROCESSING, S.QUEUED), (S.PUBLISHING, S.PUBLISHING)])
+def test_a_released_job_waits_without_a_lease_and_says_why(status: Status, waits: Status) -> None:
     job = release(a_job(status, lease_until=NOON, attempt=2), NOON, reason="an outage", fault=False)
-    assert (job.status, job.lease_until, job.status_reason, job.attempt) == (S.QUEUED, None, "an outage", 2)
+    assert (job.status, job.lease_until, job.status_reason, job.attempt) == (waits, None, "an outage", 2)
+
+
+def test_a_job_that_was_released_past_its_commit_point_is_claimed_without_a_fault_and_never_canceled() -> None:
+    waiting = release(a_job(S.PUBLISHING, lease_until=NOON), NOON, reason="an outage", fault=False)
+    assert claim(waiting, NOON, lease_seconds=LEASE_SECONDS).faults == 0
+    with pytest.raises(TransitionError):
+        cancel(waiting, NOON, reason="too late")
 
 
 def test_the_first_upload_of_an_announced_job_is_run_one_and_a_later_one_is_the_next_run() -> None:
@@ -111,7 +118,7 @@ def test_a_new_run_forgets_everything_of_the_last_one(step: str) -> None:
 
 @pytest.mark.parametrize("status", [S.PROCESSING, S.PUBLISHING])
 def test_claiming_a_lapsed_job_counts_the_dead_worker_as_a_fault(status: Status) -> None:
-    assert claim(a_job(status, attempt=1), NOON, lease_seconds=LEASE_SECONDS).faults == 1
+    assert claim(a_job(status, attempt=1, lease_until=NOON), NOON, lease_seconds=LEASE_SECONDS).faults == 1
     assert claim(a_job(S.QUEUED), NOON, lease_seconds=LEASE_SECONDS).faults == 0
 
 

@@ -1,6 +1,7 @@
 """What the guarded client refuses, and how it treats what it reaches."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from ipaddress import IPv4Address, IPv6Address, ip_network
@@ -12,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from notifier.egress import MAX_RESPONSE_BYTES, Egress, EgressError, Network, checked_url, reachable, resolve
+from notifier.sender import SLOTS
 from notifier.settings import Settings
 from tests.receiver import receiving
 
@@ -127,7 +129,7 @@ class Names:
         self.asked: list[str] = []
         self._answers = list(answers)
 
-    async def __call__(self, host: str, port: int) -> Sequence[str]:
+    def __call__(self, host: str, port: int) -> Sequence[str]:
         self.asked.append(host)
         return self._answers.pop(0)
 
@@ -222,21 +224,42 @@ async def test_host_header_is_written_as_in_the_url(url: str, host: str) -> None
 
 
 @pytest.mark.anyio
-async def test_slow_receiver_does_not_hold_up_the_others() -> None:
-    together = asyncio.Barrier(16)
+async def test_slow_names_are_looked_up_side_by_side() -> None:
+    together = threading.Barrier(SLOTS, timeout=5)
 
-    async def resolver(host: str, port: int) -> Sequence[str]:
-        await together.wait()  # nobody goes on before all have come
+    def resolver(host: str, port: int) -> Sequence[str]:
+        together.wait()  # nobody goes on before all have come
         return ["8.8.8.8"]
 
     async with opened(resolver=resolver, inner=Recorder(), deadline_seconds=5) as egress:
-        replies = await asyncio.gather(*(egress.post("http://a.example/", headers={}, body=b"{}") for _ in range(16)))
+        posts = (egress.post("http://a.example/", headers={}, body=b"{}") for _ in range(SLOTS))
+        replies = await asyncio.gather(*posts)
     assert {reply.status_code for reply in replies} == {204}
 
 
 @pytest.mark.anyio
+async def test_names_that_nobody_answers_for_hold_up_no_other_even_after_their_deadline() -> None:
+    answered = threading.Event()
+
+    def resolver(host: str, port: int) -> Sequence[str]:
+        if host == "hole.example":
+            answered.wait(30)
+        return ["8.8.8.8"]
+
+    async with opened(resolver=resolver, inner=Recorder(), deadline_seconds=0.5) as egress:
+        lost = [egress.post("http://hole.example/", headers={}, body=b"{}") for _ in range(SLOTS)]
+        caught = await asyncio.gather(*lost, return_exceptions=True)
+        try:
+            reply = await egress.post("http://there.example/", headers={}, body=b"{}")
+        finally:
+            answered.set()
+    assert [error.code for error in caught if isinstance(error, EgressError)] == ["timed_out"] * SLOTS
+    assert reply.status_code == 204
+
+
+@pytest.mark.anyio
 async def test_name_that_does_not_exist_is_said_so() -> None:
-    async def unknown(host: str, port: int) -> Sequence[str]:
+    def unknown(host: str, port: int) -> Sequence[str]:
         raise OSError("no such name")
 
     assert await refusal("http://nowhere.example/", resolver=unknown) == "name_unknown"
@@ -333,7 +356,7 @@ async def test_closed_port_is_said_so() -> None:
 
 
 def settings(**values: str) -> Settings:
-    servers = {"minio_url": "http://a", "nats_url": "nats://a", "mongo_url": "mongodb://a"}
+    servers = {"nats_url": "nats://a", "mongo_url": "mongodb://a"}
     return Settings(**{**servers, "public_url": "http://a", **values})  # type: ignore[arg-type]
 
 

@@ -117,7 +117,7 @@ async def test_each_run_of_a_job_is_told_under_an_id_of_its_own() -> None:
         ("job.canceled", ENDPOINT, 1),
         ("job.queued", ENDPOINT, 0),
         ("job.started", ENDPOINT, 0),
-        ("job.expired", ENDPOINT, 0),
+        ("job.expired", ENDPOINT, 1),
         ("job.canceled", None, 0),
     ],
 )

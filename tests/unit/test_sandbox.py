@@ -16,8 +16,9 @@ import pytest
 from PIL import Image, ImageCms
 
 from pipeline.errors import PipelineError
+from pipeline.formats import FORMATS, Format
 from processors import codecs
-from processors.picture import FORMATS, Format, Picture
+from processors.picture import Picture
 from processors.refusals import HINTS
 from processors.sandbox import Limits, Sandbox
 from tests.unit.icc import cmyk_profile, gray_profile

@@ -1,7 +1,5 @@
 """The sweep: what notifications or a crash left behind is found, and nothing is done twice."""
 
-import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
@@ -11,19 +9,18 @@ from hypothesis import strategies as st
 
 from ingest.intake import Intake, Limits
 from ingest.notice import Notice
-from ingest.sweep import keep_sweeping, notice_of, sweep
+from ingest.sweep import notice_of, repair, sweep
 from pipeline.adapters.memory import MemoryBus, MemoryJobs, MemoryObjects, MemorySources, documents
-from pipeline.errors import RetryLaterError, storage_unavailable
+from pipeline.errors import PipelineError, RetryLaterError, storage_unavailable
 from pipeline.events import work_message
 from pipeline.identity import event_id, new_job_id
-from pipeline.job import Job, Status
+from pipeline.job import Status
 from pipeline.outbox import Relay
 from pipeline.ports import ObjectInfo, SourceRecord
 from tests.making import Clock, a_job, picture, sequencer
 
 pytestmark = pytest.mark.anyio
 
-DEADLINE_SECONDS = 5.0
 #: Uploads of a test are made now, and looked at from here.
 LATER = datetime.now(UTC) + timedelta(hours=1)
 
@@ -48,11 +45,28 @@ class House:
         return await self.objects.head("uploads", key)
 
     async def sweep(self, *, now: datetime = LATER, intake: Intake | None = None) -> int:
-        relay = Relay(self.jobs, self.bus)
-        return await sweep(intake or self.intake(), self.jobs, self.objects, relay, now=now, settled_seconds=30)
+        return await sweep(intake or self.intake(), self.objects, now=now)
+
+    async def repair(self, *, now: datetime = LATER) -> None:
+        await repair(self.jobs, Relay(self.jobs, self.bus), now=now)
 
     def queued(self) -> list[str]:
         return sorted(job.source.key for job in self.jobs.jobs.values() if job.status is Status.QUEUED)
+
+
+class Unreadable(MemoryObjects):
+    """An object store with one upload that cannot be read."""
+
+    def __init__(self, key: str, error: Exception) -> None:
+        super().__init__()
+        self.key, self.error = key, error
+
+    async def read(
+        self, bucket: str, key: str, *, first_bytes: int | None = None, if_match: str | None = None
+    ) -> tuple[ObjectInfo, bytes]:
+        if key == self.key:
+            raise self.error
+        return await super().read(bucket, key, first_bytes=first_bytes, if_match=if_match)
 
 
 @pytest.fixture
@@ -116,10 +130,10 @@ async def test_a_job_that_a_crash_left_out_is_made_up_for(house: House) -> None:
 async def test_what_a_crash_left_in_an_outbox_is_published_under_its_own_id(house: House) -> None:
     job = a_job()
     await house.jobs.insert(job, [work_message(job)])
-    await house.sweep(now=job.updated_at + timedelta(seconds=29))
+    await house.repair(now=job.updated_at + timedelta(seconds=29))
     assert house.bus.published == []
-    await house.sweep(now=job.updated_at + timedelta(seconds=31))
-    await house.sweep(now=job.updated_at + timedelta(seconds=32))
+    await house.repair(now=job.updated_at + timedelta(seconds=31))
+    await house.repair(now=job.updated_at + timedelta(seconds=32))
     assert house.bus.published == [work_message(job)]
 
 
@@ -130,7 +144,7 @@ async def test_an_announced_job_whose_upload_never_came_expires_and_says_so_once
     for job in (late, *others):
         await house.jobs.insert(job)
     for _ in range(2):
-        await house.sweep()
+        await house.repair()
     expired = house.jobs.jobs[late.id]
     assert (expired.status, expired.status_reason, expired.completed_at) == (Status.EXPIRED, "no_upload", LATER)
     assert [house.jobs.jobs[job.id] for job in others] == others
@@ -138,19 +152,21 @@ async def test_an_announced_job_whose_upload_never_came_expires_and_says_so_once
 
 
 async def test_an_upload_that_breaks_the_intake_does_not_hide_those_behind_it(house: House) -> None:
-    class Unreadable(MemoryObjects):
-        async def read(
-            self, bucket: str, key: str, *, first_bytes: int | None = None, if_match: str | None = None
-        ) -> tuple[ObjectInfo, bytes]:
-            if key == "b.png":  # as an object encrypted with a key of its owner's
-                raise ValueError("400 Bad Request")
-            return await super().read(bucket, key, first_bytes=first_bytes, if_match=if_match)
-
-    house.objects = Unreadable()
+    house.objects = Unreadable("b.png", ValueError("400 Bad Request"))  # as one encrypted with a key of its owner's
     for key in ("a.png", "b.png", "c.png"):
         await house.put(key)
     assert await house.sweep() == 2
     assert house.queued() == ["a.png", "c.png"]
+
+
+async def test_an_outage_ends_the_pass(house: House) -> None:
+    """Else every upload of a full bucket would wait for its own time-out."""
+    house.objects = Unreadable("b.png", storage_unavailable("objects"))
+    for key in ("a.png", "b.png", "c.png"):
+        await house.put(key)
+    with pytest.raises(PipelineError):
+        await house.sweep()
+    assert house.queued() == ["a.png"]
 
 
 async def test_an_upload_that_another_ingest_has_in_hand_is_left_to_it(house: House) -> None:
@@ -167,48 +183,6 @@ async def test_an_upload_that_another_ingest_has_in_hand_is_left_to_it(house: Ho
     busy = Busy(stores, house.objects, relay, clock=Clock(), limits=Limits(10**6, 10**6), new_id=new_job_id)
     assert await house.sweep(intake=busy) == 1
     assert house.queued() == ["b.png"]
-
-
-async def test_an_outage_ends_the_pass_and_not_the_sweeping(house: House) -> None:
-    """Else every upload of a full bucket would wait for its own time-out."""
-
-    class Away(MemoryObjects):
-        passes = 0
-
-        async def list(self, bucket: str) -> AsyncIterator[ObjectInfo]:
-            self.passes += 1
-            stop.set()
-            if self.passes:
-                raise storage_unavailable("objects")
-            yield ObjectInfo("a.png", 0, "", LATER)
-
-    stop, away = asyncio.Event(), Away()
-    house.objects = away
-    relay = Relay(house.jobs, house.bus)
-    sweeping = keep_sweeping(house.intake(), house.jobs, away, relay, clock=lambda: LATER, stop=stop)
-    await asyncio.wait_for(sweeping, DEADLINE_SECONDS)
-    assert away.passes == 1
-
-
-async def test_the_first_pass_comes_at_the_start_and_stop_ends_the_waiting(house: House) -> None:
-    await house.put("a.png")
-    stop, stored = asyncio.Event(), asyncio.Event()
-
-    class Telling(MemoryJobs):
-        async def insert(self, job: Job, *args: object) -> bool:
-            stored.set()
-            return await super().insert(job)
-
-    house.jobs = Telling()
-    relay = Relay(house.jobs, house.bus)
-    sweeping = asyncio.create_task(
-        keep_sweeping(house.intake(), house.jobs, house.objects, relay, clock=lambda: LATER, stop=stop)
-    )
-    async with asyncio.timeout(DEADLINE_SECONDS):
-        await stored.wait()
-        stop.set()
-        await sweeping
-    assert house.queued() == ["a.png"]
 
 
 @given(st.datetimes(datetime(2020, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC)))  # noqa: DTZ001

@@ -100,7 +100,25 @@ def test_options_that_are_not_understood_are_refused_in_both_calls(world: World,
     assert world.jobs.jobs == {}
 
 
-def test_a_refused_option_is_named(world: World) -> None:
+@pytest.mark.parametrize(
+    ("options", "where"),
+    [
+        ({"scale": 17}, ["#/options/scale"]),
+        ({"sharpness": 1}, ["#/options/sharpness"]),
+        ({"a/b~": 1}, ["#/options/a~1b~0"]),
+        ({"scale": "big", "format": "gif", "lossless": True}, ["#/options/scale", "#/options/format"]),
+        ([4], ["#/options"]),
+    ],
+)
+def test_every_refused_option_is_named_by_its_pointer_in_both_calls(
+    world: World, options: object, where: list[str]
+) -> None:
+    for answer in (announce(world, options=options), submit(world, options=json.dumps(options))):
+        assert [error["pointer"] for error in answer.json()["errors"]] == where
+        assert all(error["detail"] for error in answer.json()["errors"])
+
+
+def test_a_refused_option_is_named_in_the_sentence_too(world: World) -> None:
     assert "scale" in announce(world, options={"scale": 17}).json()["detail"]
 
 
@@ -216,6 +234,7 @@ def test_empty_form_fields_say_nothing(world: World) -> None:
 def test_options_that_are_no_json_are_refused(world: World) -> None:
     assert problem(submit(world, options="scale=4")) == (422, "options_invalid")
     assert problem(submit(world, options="[" * 5000)) == (422, "options_invalid")
+    assert [error["pointer"] for error in submit(world, options="scale=4").json()["errors"]] == ["#/options"]
 
 
 def test_a_form_without_a_file_is_refused(world: World) -> None:

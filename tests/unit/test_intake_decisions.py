@@ -1,0 +1,216 @@
+"""What intake decides of an upload: whose it is, whether it is good, with which options, in which run and lane."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from ingest.header import LONG_HEAD_BYTES
+from ingest.intake import INTERACTIVE_JOBS, owner_of
+from pipeline.adapters.memory import MemoryBus, MemoryJobs, MemoryObjects
+from pipeline.errors import PipelineError, RetryLaterError, storage_unavailable
+from pipeline.events import Message
+from pipeline.job import Job, Status, cancel, expire
+from pipeline.ports import ObjectInfo
+from tests.making import NOON, noise, picture
+from tests.unit.intake_desk import LIMITS, Desk
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def desk() -> Desk:
+    return Desk()
+
+
+@pytest.mark.parametrize(
+    ("key", "body", "code"),
+    [
+        ("a.png", b"", "image_empty"),
+        ("a.jpg", b"a text that is named .jpg", "format_unsupported"),
+        ("a.svg", b"<svg xmlns='http://www.w3.org/2000/svg'/>", "format_unsupported"),
+        ("a.png", picture()[:20], "image_truncated"),
+        ("a.jpg", picture(format_="JPEG")[:30], "image_truncated"),
+        ("a.png", picture(1001, 1000), "image_too_large"),
+        ("a.png", picture() + bytes(LIMITS.upload_bytes), "image_too_large"),
+        ("@x99/a.png", picture(), "options_invalid"),
+        ("@nonsense/a.png", picture(), "options_invalid"),
+    ],
+)
+async def test_bad_input_fails_with_a_code_a_hint_and_an_error_file(
+    desk: Desk, key: str, body: bytes, code: str
+) -> None:
+    job = await desk.send(key, body)
+    assert job.error is not None
+    assert (job.status, job.error.code, job.run, job.completed_at) == (Status.FAILED, code, 1, NOON)
+    assert job.error.hint
+    assert job.source.bytes == len(body)
+    assert desk.told() == ["failed"]
+    problem = await desk.error_file(key)
+    assert (problem["code"], problem["job_id"], problem["hint"]) == (code, job.id, job.error.hint)
+
+
+@pytest.mark.parametrize("metadata", [{"up-scale": "many"}, {"up-quality": "0"}, {"up-format": "gif"}])
+async def test_metadata_that_cannot_be_understood_fails_the_job(desk: Desk, metadata: dict[str, str]) -> None:
+    job = await desk.send("a.png", metadata=metadata)
+    assert job.error is not None
+    assert job.error.code == "options_invalid"
+
+
+async def test_a_header_behind_long_metadata_is_found_by_a_second_look(desk: Desk) -> None:
+    job = await desk.send("a.jpg", picture(40, 30, "JPEG", icc_profile=bytes(200_000)))
+    assert (job.status, job.source.width, job.source.height) == (Status.QUEUED, 40, 30)
+
+
+async def test_a_picture_whose_directory_lies_at_the_end_is_queued_with_an_unknown_size(desk: Desk) -> None:
+    body = noise(700, 700, "TIFF", compression="tiff_deflate")
+    assert len(body) > LONG_HEAD_BYTES
+    job = await desk.send("a.tiff", body)
+    assert (job.status, job.source.format, job.source.width, job.source.height) == (Status.QUEUED, "tiff", None, None)
+
+
+async def test_a_later_good_upload_of_a_failed_key_has_a_job_of_its_own(desk: Desk) -> None:
+    failed = await desk.send("a.png", b"no picture")
+    good = await desk.send("a.png")
+    assert (desk.job(failed.id).status, good.status) == (Status.FAILED, Status.QUEUED)
+    assert good.id != failed.id
+
+
+async def test_an_announced_job_is_bound_by_the_key_that_was_reserved_for_it(desk: Desk) -> None:
+    announced = await desk.announce(options={"scale": 3}, owner="alice")
+    job = await desk.send(announced.source.key)
+    assert (job.id, job.owner, job.status, job.run) == (announced.id, "alice", Status.QUEUED, 1)
+    assert (job.options.effective["scale"], job.options.origin["scale"]) == (3, "request")
+
+
+async def test_an_announced_job_whose_upload_comes_too_late_starts_a_run_all_the_same(desk: Desk) -> None:
+    announced = await desk.announce()
+    desk.jobs.jobs[announced.id] = expire(announced, NOON)
+    job = await desk.send(announced.source.key)
+    assert (job.id, job.status, job.run, job.completed_at) == (announced.id, Status.QUEUED, 2, None)
+
+
+async def test_an_announced_job_that_was_called_off_stays_so_when_its_upload_arrives(desk: Desk) -> None:
+    announced = await desk.announce()
+    desk.jobs.jobs[announced.id] = off = cancel(announced, NOON, reason="canceled_by_owner")
+    assert not await desk.intake().take(await desk.put(announced.source.key))
+    assert (desk.only(), desk.told()) == (off, [])
+
+
+async def test_an_announced_job_that_moves_meanwhile_is_looked_at_again(desk: Desk) -> None:
+    announced = await desk.announce()
+
+    class Racing(MemoryJobs):
+        async def save(self, job: Job, outbox: Sequence[Message] = ()) -> bool:
+            self.jobs[job.id] = announced.model_copy(update={"status": Status.CANCELED, "rev": 2})
+            return await super().save(job, outbox)
+
+    racing = Racing()
+    racing.jobs = desk.jobs.jobs
+    notice = await desk.put(announced.source.key)
+    with pytest.raises(RetryLaterError):
+        await desk.intake(racing).take(notice)
+    assert not await desk.intake().take(notice)
+    assert desk.only().status is Status.CANCELED
+
+
+async def test_a_second_upload_on_a_reserved_key_starts_the_next_run(desk: Desk) -> None:
+    announced = await desk.announce(options={"scale": 3})
+    await desk.send(announced.source.key, picture(8, 8))
+    job = await desk.send(announced.source.key, picture(9, 9))
+    assert (job.id, job.run, job.status, job.source.width) == (announced.id, 2, Status.QUEUED, 9)
+    assert [message.id for message in desk.bus.published if message.subject.startswith("jobs.")] == [
+        f"{job.id}:1:work",
+        f"{job.id}:2:work",
+    ]
+
+
+async def test_a_second_upload_is_read_afresh_and_not_with_the_metadata_of_the_first(desk: Desk) -> None:
+    announced = await desk.announce(options={"quality": 70})
+    await desk.send(announced.source.key, picture(8, 8), metadata={"up-scale": "2"})
+    job = await desk.send(announced.source.key, picture(9, 9), metadata={"up-scale": "3"})
+    assert (job.options.effective["scale"], job.options.origin["scale"]) == (3, "metadata")
+    assert (job.options.requested, job.options.effective["quality"]) == ({"quality": 70}, 70)
+
+
+async def test_metadata_beats_the_segment_and_the_request_beats_both(desk: Desk) -> None:
+    job = await desk.send("@x2,q50/a.png", metadata={"up-scale": "3"})
+    assert (job.options.effective["scale"], job.options.effective["quality"]) == (3, 50)
+    assert (job.options.origin["scale"], job.options.origin["quality"]) == ("metadata", "segment")
+    announced = await desk.announce(options={"scale": 4})
+    bound = await desk.send(announced.source.key, metadata={"up-scale": "3"})
+    assert (bound.options.effective["scale"], bound.options.origin["scale"]) == (4, "request")
+
+
+async def test_an_owner_waits_in_the_interactive_lane_until_too_many_jobs_are_unfinished(desk: Desk) -> None:
+    lanes = [(await desk.send(f"{number}.png")).lane for number in range(INTERACTIVE_JOBS + 2)]
+    assert lanes == ["interactive"] * INTERACTIVE_JOBS + ["bulk"] * 2
+    assert (await desk.send("~alice/a.png")).lane == "interactive"
+    assert desk.bus.published[-1].subject == "jobs.upscale.interactive"
+
+
+async def test_an_outage_during_the_second_look_is_not_the_fault_of_the_upload(desk: Desk) -> None:
+    class Away(MemoryObjects):
+        reads = 0
+
+        async def read(
+            self, bucket: str, key: str, *, first_bytes: int | None = None, if_match: str | None = None
+        ) -> tuple[ObjectInfo, bytes]:
+            self.reads += 1
+            if self.reads == 2:
+                raise storage_unavailable("objects")
+            return await super().read(bucket, key, first_bytes=first_bytes, if_match=if_match)
+
+    desk.objects = Away()
+    notice = await desk.put("a.jpg", picture(40, 30, "JPEG", icc_profile=bytes(200_000)))
+    with pytest.raises(PipelineError, match="storage"):
+        await desk.intake().take(notice)
+    assert desk.jobs.jobs == {}
+    await desk.intake().take(notice)
+    assert desk.only().status is Status.QUEUED
+
+
+@pytest.mark.parametrize(
+    ("key", "owner"),
+    [
+        *(("~alice/a.png", "alice"), ("~alice/@x4/a.png", "alice"), ("a.png", "default"), ("~/a.png", "default")),
+        *(("trip/~alice/a.png", "default"), ("alice/a.png", "default")),
+    ],
+)
+def test_a_home_belongs_to_who_it_names(key: str, owner: str) -> None:
+    assert owner_of(key) == owner
+
+
+async def test_an_outage_of_the_bus_leaves_the_work_in_the_outbox(desk: Desk) -> None:
+    class Away(MemoryBus):
+        async def publish(self, message: Message) -> None:
+            raise storage_unavailable("bus")
+
+    desk.bus = Away()
+    with pytest.raises(PipelineError):
+        await desk.intake().take(await desk.put("a.png"))
+    waiting = await desk.jobs.unrelayed(NOON.replace(year=2100), limit=9)
+    assert [message.subject.partition(".")[0] for message in waiting] == ["events", "jobs"]
+
+
+async def test_another_name_under_a_reserved_prefix_is_an_upload_like_all_others(desk: Desk) -> None:
+    announced = await desk.announce()
+    beside = f"{announced.source.key}.copy.png"
+    await desk.send(beside)
+    (job,) = (job for job in desk.jobs.jobs.values() if job.source.key == beside)
+    assert (job.id != announced.id, job.status) == (True, Status.QUEUED)
+    assert desk.job(announced.id) == announced
+
+
+async def test_work_whose_publishing_failed_goes_out_with_the_next_message_of_the_upload(desk: Desk) -> None:
+    class Away(MemoryBus):
+        async def publish(self, message: Message) -> None:
+            raise storage_unavailable("bus")
+
+    notice = await desk.put("a.png")
+    bus, desk.bus = desk.bus, Away()
+    with pytest.raises(PipelineError):
+        await desk.intake().take(notice)
+    desk.bus = bus
+    assert desk.told() == []
+    assert not await desk.intake().take(notice)
+    assert desk.told() == ["queued", "work"]
