@@ -63,7 +63,7 @@ def connect(servers: Servers, account: str) -> MinioObjects:
 
 @pytest.fixture(params=ADAPTERS)
 async def store(request: pytest.FixtureRequest, anyio_backend: str) -> AsyncIterator[Opened]:
-    prefix = f"contract-{uuid4().hex}"
+    prefix = f"jobs/contract-{uuid4().hex}"  # the one place in uploads that the api may write to
     if request.param == "memory":
         memory = MemoryObjects()
         yield Opened(memory, memory, memory, prefix)

@@ -1,49 +1,22 @@
 """The other ways in: presigned form, presigned PUT, multipart POST, the command; and the webhook out."""
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import httpx2
 import pytest
 from standardwebhooks import Webhook
 
+from pipeline.identity import event_id
 from tests.deployment import Deployment
 from tests.pictures import assert_same_picture, encoded, opened, photograph
-from tests.waiting import eventually
+from tests.receiver import receiving
+from tests.told import assert_told_once
 
 PHOTO = photograph(60, 44)
 BODY = encoded(PHOTO, "PNG")
 ASKED = {"filename": "photo é.png", "size_bytes": len(BODY), "options": {"scale": 3, "model": "lanczos"}}
-
-
-@contextmanager
-def receiver() -> Iterator[tuple[str, list[tuple[dict[str, str], bytes]]]]:
-    """A webhook endpoint of ours: its URL, and what it has received."""
-    received: list[tuple[dict[str, str], bytes]] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["content-length"]))
-            received.append(({name.lower(): value for name, value in self.headers.items()}, body))
-            self.send_response(204)
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}/hook", received
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 def announced(enlarger: Deployment, **more: Any) -> dict[str, Any]:
@@ -125,17 +98,16 @@ def test_a_webhook_tells_the_end_with_a_signature_that_the_library_verifies(
     enlarger: Deployment, body: bytes, type_: str
 ) -> None:
     secret = enlarger.http.get("/v1/webhook-secret").raise_for_status().json()["secret"]
-    with receiver() as (url, received):
-        job = announced(enlarger, webhook=url, size_bytes=len(body))
-        put = job["put"]
+    with receiving() as receiver:
+        job = announced(enlarger, webhook=receiver.url, size_bytes=len(body))
+        job_id, put = job["job"]["id"], job["put"]
         httpx2.put(put["url"], headers=put["headers"], content=body).raise_for_status()
-        eventually(lambda: len(received) > 0, what="a webhook")
-        headers, sent = received[0]
-    event = Webhook(secret).verify(sent, headers)
-    assert event["type"] == type_
-    assert event["data"]["id"] == job["job"]["id"]
-    assert headers["webhook-id"].startswith("evt_")
-    assert len(received) == 1
+        got = receiver.received.get(timeout=30)
+        event = Webhook(secret).verify(got.body, got.headers)
+        assert (event["type"], event["data"]["id"]) == (type_, job_id)
+        assert got.headers["webhook-id"] == event_id(job_id, 1, type_)
+        assert assert_told_once(enlarger.servers, [job_id]) == [event_id(job_id, 1, type_)]
+        assert receiver.count == 1
 
 
 def test_a_canceled_job_stays_canceled_when_its_upload_comes(enlarger: Deployment) -> None:

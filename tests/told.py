@@ -1,0 +1,77 @@
+"""What the world was told about jobs, read once all is quiet: end events on the bus, deliveries in the store."""
+
+from collections.abc import Collection
+from typing import Any, Final
+
+import nats
+from nats.aio.client import Client
+from pymongo import MongoClient
+
+from pipeline.events import TERMINAL_EVENTS, Event
+from pipeline.identity import event_id
+from pipeline.job import Status
+from pipeline.topology import DATABASE, DURABLES, NOTIFIER
+from tests.servers import Servers
+from tests.waiting import eventually
+
+#: A killed service's messages come again after 45 s, its deliveries after 60 s.
+QUIET_SECONDS: Final = 120.0
+READ_SECONDS: Final = 5.0
+
+
+def assert_told_once(servers: Servers, jobs: Collection[str]) -> list[str]:
+    """Every one of *jobs* has one event, that of its end, and where it has a webhook one delivery, taken at first try.
+
+    Returns the ids of the delivered events.
+    """
+    eventually(lambda: servers.call(_quiet, servers.root.nats), seconds=QUIET_SECONDS, what="all messages settled")
+    told = servers.call(_ends, servers.root.nats)
+    with MongoClient[dict[str, Any]](servers.root.mongo) as client:
+        stored, deliveries = client[DATABASE]["jobs"], client[DATABASE]["deliveries"]
+        ends = {job["_id"]: _end(job) for job in stored.find({"_id": {"$in": [*jobs]}})}
+        wanted = [_end(job) for job in stored.find({"_id": {"$in": [*jobs]}, "webhook": {"$ne": None}})]
+        ours = {"job_id": {"$in": [*jobs]}}
+        eventually(
+            lambda: deliveries.count_documents(ours | {"status": "pending"}) == 0,
+            seconds=QUIET_SECONDS,
+            what="all deliveries sent",
+        )
+        sent = [(one["event_id"], one["status"], len(one["attempts"])) for one in deliveries.find(ours)]
+    assert {job: told.get(job) for job in jobs} == {job: [ends[job]] for job in jobs}
+    assert sorted(sent) == sorted((end, "delivered", 1) for end in wanted)
+    return wanted
+
+
+def _end(job: dict[str, Any]) -> str:
+    return event_id(job["_id"], job["run"], TERMINAL_EVENTS[Status(job["status"])])
+
+
+async def _quiet(url: str) -> bool:
+    """Whether no message waits for a service and none is in the hands of one."""
+    async with await nats.connect(url) as client:
+        jetstream = client.jetstream(timeout=READ_SECONDS)
+        infos = [await jetstream.consumer_info(spec.stream, spec.name) for spec in DURABLES]
+        return not any(info.num_pending or info.num_ack_pending for info in infos)
+
+
+async def _ends(url: str) -> dict[str, list[str]]:
+    """The ids of the events that end jobs, as often as the bus holds them, by job."""
+    async with await nats.connect(url) as client:
+        found: dict[str, list[str]] = {}
+        for event in await _events(client):
+            if event.type in TERMINAL_EVENTS.values():
+                found.setdefault(event.job.id, []).append(event.id)
+        return found
+
+
+async def _events(client: Client) -> list[Event]:
+    """All of the stream, from its first message to its last."""
+    subscription = await client.jetstream().subscribe(
+        NOTIFIER.filter_subject, stream=NOTIFIER.stream, ordered_consumer=True
+    )
+    events: list[Event] = []
+    while True:
+        message = await subscription.next_msg(timeout=READ_SECONDS)
+        events.append(Event.model_validate_json(message.data))
+        if message.metadata.num_pending == 0:
+            return events
