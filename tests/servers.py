@@ -179,12 +179,17 @@ def running(folder: Path) -> Iterator[Servers]:
         yield servers
 
 
-def new_stack(folder: Path, environment: Mapping[str, str] = os.environ) -> Stack:
+def plain_environment() -> dict[str, str]:
+    """Ours without settings, so that a shell that has sourced `.enlarger/env` or `.env` tests the same."""
+    return {key: value for key, value in os.environ.items() if not key.startswith("ENLARGER_")}
+
+
+def new_stack(folder: Path, environment: Mapping[str, str] | None = None) -> Stack:
     """A stack with secrets and free ports of its own."""
     folders = Folders(folder)
     folders.make()
     secrets, chosen = generate(), ports.choose({}, {})
-    return Stack(folders, chosen, secrets, local(chosen, secrets.passwords[ROOT]), environment)
+    return Stack(folders, chosen, secrets, local(chosen, secrets.passwords[ROOT]), environment or plain_environment())
 
 
 def _provider(stack: Stack, portal: BlockingPortal, supervisor: Supervisor) -> Provider:
