@@ -47,6 +47,7 @@ lock: .venv/python
 	$(COMPILE) --extra processors --extra gpu -c requirements/test.txt -o requirements/gpu.txt
 
 clean:
+	@[ ! -e .enlarger/lock ] || flock --nonblock .enlarger/lock true || { echo "make up is running here: stop it first (Ctrl-C)" >&2; exit 1; }
 	rm -rf .enlarger
 
 # stamps: made again only when the requirements change

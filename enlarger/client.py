@@ -147,10 +147,13 @@ class Client:
             self._clock.sleep(min(left, retry_after(response) or wait))
         return job
 
-    def result(self, job_id: str, to: str | os.PathLike[str], *, on_progress: OnBytes | None = None) -> Path:
-        """Fetch the main output into the file *to*, replacing it; return its path.
+    def result(
+        self, job_id: str, to: str | os.PathLike[str], *, on_progress: OnBytes | None = None, replace: bool = True
+    ) -> Path:
+        """Fetch the main output into the file *to*; return its path.
 
-        The file appears only when it is complete and has the sha256 that the job reports.
+        The file appears only when it is complete and has the sha256 that the job reports. Unless it may *replace*
+        what is there, an existing file is an error, `output_exists`.
         """
         to = Path(to)
         answer = self._call("GET", f"{_job_path(job_id)}/result")
@@ -160,7 +163,8 @@ class Client:
         url = str(answer.url.join(answer.headers["location"]))
 
         def attempt() -> None:
-            fetch_file(self._store, url, to, output=job.outputs[0], on_progress=on_progress or _ignore)
+            quiet = on_progress or _ignore
+            fetch_file(self._store, url, to, output=job.outputs[0], on_progress=quiet, replace=replace)
 
         persist(attempt, clock=self._clock)
         return to

@@ -34,17 +34,23 @@ def put_file(http: httpx2.Client, put: SignedPut, path: Path, *, size_bytes: int
         raise storage_problem(response, code="upload_refused", hint=hint)
 
 
-def fetch_file(http: httpx2.Client, url: str, to: Path, *, output: Output, on_progress: OnBytes) -> None:
+def fetch_file(http: httpx2.Client, url: str, to: Path, *, output: Output, on_progress: OnBytes, replace: bool) -> None:
     """GET *output* from a signed URL into *to*, which appears only when every byte agrees with its sha256.
 
     Raises:
-        EnlargerError: `download_refused` from the store, `output_corrupt` when the bytes are not the output's.
+        EnlargerError: `download_refused` from the store, `output_corrupt` when the bytes are not the output's,
+            `output_exists` when *to* is there by now and *replace* is false.
     """
     part = to.with_name(f".{to.name}.{secrets.token_hex(4)}.part")
     try:
         with part.open("xb") as file:
             _download(http, url, file, output=output, on_progress=on_progress)
-        part.replace(to)
+        if replace:
+            part.replace(to)
+        else:
+            os.link(part, to)  # unlike a rename, it fails when somebody was faster
+    except FileExistsError as error:
+        raise EnlargerError(f"{to} exists", code="output_exists", hint="Use --force to replace it.") from error
     finally:
         part.unlink(missing_ok=True)
 

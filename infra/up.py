@@ -18,6 +18,7 @@ from infra.stack import Folders, Stack
 from infra.start import start_servers
 from infra.supervisor import Supervisor
 
+MAX_PORT: Final = 65_535
 NEXT: Final = """
   set -a; . {state}/env; set +a; PATH="{bin}:$PATH"
   enlarger upscale {photo} -o . --scale 2
@@ -43,14 +44,14 @@ async def up(state: Path, environment: Mapping[str, str]) -> int:
         try:
             return await _run(stack, supervisor, stopping, lambda text: terminal("enlarger", text))
         finally:
-            terminal("enlarger", "stopping")
+            terminal("enlarger", "stopping; a picture in hand may take up to 45 s")
             await supervisor.close(*SERVICES)  # nobody publishes any more when the servers end
 
 
 def prepare(state: Path, environment: Mapping[str, str]) -> Stack:
     """Secrets, ports and addresses: as they were last time, or new."""
     known = secrets.load_or_create(state / "secrets.json")
-    wanted = {name: int(environment.get(f"ENLARGER_{name.upper()}_PORT") or 0) for name in ports.LISTENERS}
+    wanted = {name: _port(environment, f"ENLARGER_{name.upper()}_PORT") for name in ports.LISTENERS}
     chosen = ports.choose_and_remember(state / "ports.json", {name: port for name, port in wanted.items() if port})
     named = {name: environment.get(f"ENLARGER_{name.upper()}_URL", "") for name in ("minio", "nats", "mongo")}
     mine = local(chosen, known.passwords[ROOT])
@@ -60,6 +61,14 @@ def prepare(state: Path, environment: Mapping[str, str]) -> Stack:
     return Stack(
         Folders(state), chosen, known, addresses, environment, frozenset(name for name, url in named.items() if url)
     )
+
+
+def _port(environment: Mapping[str, str], name: str) -> int:
+    """The port that a setting names; 0 when it names none."""
+    text = environment.get(name) or "0"
+    if not text.isdecimal() or int(text) > MAX_PORT:
+        raise SetupError(f"{name}={text} is no port: give a number from 1 to {MAX_PORT}, or none for a free one")
+    return int(text)
 
 
 async def _run(stack: Stack, supervisor: Supervisor, stopping: asyncio.Event, say: Callable[[str], None]) -> int:

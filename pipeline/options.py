@@ -56,7 +56,7 @@ class InvalidOptionsError(PipelineError):
     def __init__(
         self,
         detail: str,
-        hint: str = "See the options page for what is understood.",
+        hint: str = "See docs/options.md for what is understood.",
         *,
         wrong: Mapping[str, str] = MappingProxyType({}),
     ) -> None:

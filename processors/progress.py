@@ -25,14 +25,15 @@ class Reporter:
         self._subject = progress_subject(job_id)
         self._loop = asyncio.get_running_loop()
         self._spoke = 0.0
+        self._stage = ""
         self._speaking: set[asyncio.Task[None]] = set()
 
     def heard(self, stage: str, done: int, total: int) -> None:
-        """Take in (stage, tiles done, tiles in all); too frequent ones are dropped."""
+        """Take in (stage, tiles done, tiles in all); too frequent ones within a stage are dropped."""
         now = time.monotonic()
-        if now - self._spoke < EVERY_SECONDS:
+        if stage == self._stage and now - self._spoke < EVERY_SECONDS:
             return
-        self._spoke = now
+        self._spoke, self._stage = now, stage
         start = STARTS_PERCENT[stage]
         share = done / total if stage == "device" and total else 0.0
         percent = start + share * (STARTS_PERCENT["encode"] - start)

@@ -57,6 +57,7 @@ class Upscaler:
             data = await self._get(job)
         with watch("decode"):
             picture = await self.sandbox.decode(data, limits=self.limits)
+        on_stage("device", 0, 0)
         with watch("device"):
             large = await self.device.enlarge(
                 picture,

@@ -64,7 +64,7 @@ def run(client: Client, errand: Errand, *, options: Mapping[str, Any], force: bo
         target = _renamed(errand.target, job.raise_for_status().outputs)
         _refuse_existing(target, force=force)
         target.parent.mkdir(parents=True, exist_ok=True)
-        output = client.result(job_id, target, on_progress=_share(watch, "download"))
+        output = client.result(job_id, target, on_progress=_share(watch, "download"), replace=force)
     except EnlargerError as error:
         return Outcome(errand.photo, job_id=job_id, error=error)
     except OSError as error:

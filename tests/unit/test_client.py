@@ -371,6 +371,17 @@ def test_a_download_without_end_is_left_as_soon_as_it_is_too_long(
     assert len(taken) <= 3
 
 
+def test_a_result_never_replaces_a_file_that_came_meanwhile(client: Client, photo: Path, tmp_path: Path) -> None:
+    job, target = finished(client, photo), tmp_path / "b.jpg"
+    target.write_bytes(b"somebody was faster")
+    with pytest.raises(EnlargerError) as caught:
+        client.result(job.id, target, replace=False)
+    assert caught.value.code == "output_exists"
+    assert target.read_bytes() == b"somebody was faster"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.jpg", "b.jpg"]
+    assert client.result(job.id, tmp_path / "c.jpg", replace=False).read_bytes() == enlarged(BODY)
+
+
 def test_a_refused_download_leaves_no_file(service: FakeService, client: Client, photo: Path, tmp_path: Path) -> None:
     job = finished(client, photo)
     service.once("GET", "/outputs/", denied)

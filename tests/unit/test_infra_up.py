@@ -1,11 +1,13 @@
 """What `make up` decides before it starts anything."""
 
+import fcntl
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from infra.errors import SetupError
 from infra.stack import CLONE, Folders
 from infra.up import prepare
 
@@ -65,3 +67,22 @@ def test_env_says_how_to_get_one(tmp_path: Path) -> None:
     done = infra("--state", str(tmp_path), "env")
     assert done.returncode == 1
     assert "`make up` writes it" in done.stderr
+
+
+@pytest.mark.parametrize("port", ["abc", "80000", "-1"])
+def test_a_port_that_is_none_is_refused_by_the_name_of_its_setting(state: Path, port: str) -> None:
+    with pytest.raises(SetupError, match=f"ENLARGER_API_PORT={port}"):
+        prepare(state, {"ENLARGER_API_PORT": port})
+
+
+def test_make_clean_leaves_a_running_installation_alone(tmp_path: Path) -> None:
+    (tmp_path / ".enlarger").mkdir()
+    (tmp_path / "Makefile").symlink_to(CLONE / "Makefile")
+    make = ["make", "-C", str(tmp_path), "clean"]
+    with (tmp_path / ".enlarger" / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        refused = subprocess.run(make, capture_output=True, text=True, timeout=30, check=False)
+        assert (refused.returncode, "stop it first" in refused.stderr) == (2, True)
+        assert (tmp_path / ".enlarger").exists()
+    subprocess.run(make, capture_output=True, timeout=30, check=True)
+    assert not (tmp_path / ".enlarger").exists()

@@ -70,6 +70,13 @@ async def test_what_comes_too_often_is_dropped(listener: Listener) -> None:
     assert listener.heard.empty()
 
 
+async def test_a_new_stage_is_told_at_once(listener: Listener) -> None:
+    reporter = await listener.listen()
+    for stage in ("get", "device", "encode"):
+        reporter.heard(stage, 0, 0)
+    assert [(await listener.next())[1].stage for _ in range(3)] == ["get", "device", "encode"]
+
+
 async def test_the_thread_of_the_device_may_tell_as_well(listener: Listener) -> None:
     reporter = await listener.listen()
     await asyncio.to_thread(reporter.heard, "device", 3, 4)

@@ -115,7 +115,7 @@ async def test_every_stage_is_timed_and_the_slow_ones_are_told(studio: Studio) -
     assert list(studio.watch.seconds) == list(STAGES)
     assert studio.watch.seconds["queue"] == 1.5
     assert all(studio.watch.seconds[stage] > 0 for stage in ("get", "decode", "device", "gate", "encode"))
-    assert studio.told == [("get", 0, 0), ("device", 1, 1), ("encode", 1, 1)]
+    assert studio.told == [("get", 0, 0), ("device", 0, 0), ("device", 1, 1), ("encode", 1, 1)]
 
 
 async def test_a_model_is_opened_once_and_on_the_device_s_own_thread(studio: Studio) -> None:
