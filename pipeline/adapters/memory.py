@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from typing import Any, BinaryIO
 
 from pipeline.events import Message
-from pipeline.job import LEASED, Job, Status
+from pipeline.job import Job, Status
 from pipeline.ports import (
     Delivery,
     Documents,
@@ -50,7 +50,7 @@ class MemoryJobs:
 
     async def renew(self, job: Job, until: datetime) -> bool:
         stored = self.jobs.get(job.id)
-        if stored is None or (stored.run, stored.attempt) != (job.run, job.attempt) or stored.status not in LEASED:
+        if stored is None or (stored.run, stored.attempt) != (job.run, job.attempt) or stored.lease_until is None:
             return False
         self.jobs[job.id] = stored.model_copy(update={"lease_until": until})
         return True

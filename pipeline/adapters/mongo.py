@@ -17,7 +17,7 @@ from pymongo.monitoring import CommandListener
 
 from pipeline.errors import storage_unavailable
 from pipeline.events import Message
-from pipeline.job import LEASED, TERMINAL, Job, Status
+from pipeline.job import TERMINAL, Job, Status
 from pipeline.ports import Documents, SourceRecord, Token
 from pipeline.topology import DATABASE, DAY_SECONDS
 
@@ -138,7 +138,7 @@ class MongoJobs:
 
     async def renew(self, job: Job, until: datetime) -> bool:
         """See `JobStore.renew`."""
-        mine = {"_id": job.id, "run": job.run, "attempt": job.attempt, "status": {"$in": [s.value for s in LEASED]}}
+        mine = {"_id": job.id, "run": job.run, "attempt": job.attempt, "lease_until": {"$ne": None}}
         result = await self._jobs.update_one(mine, {"$set": {"lease_until": until}})
         return result.matched_count == 1
 
