@@ -46,6 +46,7 @@ UNTIL_CLAIM: Final = {
 }
 #: What happens until the event that ends the job, the user's own PUT included.
 UNTIL_END: Final = UNTIL_CLAIM | {
+    "find": 3,
     "update": 4,
     "replace": 1,
     "publish": 4,
@@ -107,7 +108,7 @@ async def bare(servers: Servers, bus: nats_bus.NatsBus, body: bytes, sandbox: Sa
     url = servers.of("processors").mongo
     client = mongo.connect(url)
     reader = MinioObjects(Endpoint.parse(servers.of("processors").minio))
-    writer = MinioObjects(Endpoint.parse(servers.of("api").minio))
+    writer = MinioObjects(Endpoint.parse(servers.root.minio))
     device = Device(Kernel)
     try:
         documents = mongo.documents(mongo.database(client, url))
@@ -135,7 +136,7 @@ async def bare(servers: Servers, bus: nats_bus.NatsBus, body: bytes, sandbox: Sa
             "count": lambda: documents.jobs.unfinished("nobody", limit=8),
             "insert": insert,
             "update": update,
-            "replace": lambda: documents.quality.put(job.id, 1, {"figures": [0.0] * 40}),
+            "replace": lambda: documents.quality.put(job.id, 1, {"attempt": 1, "figures": [0.0] * 40}),
             "publish": publish,
             "fetch": bus.ping,
             "object head": lambda: reader.read("uploads", ".bench/a.png", first_bytes=65536, if_match=etag),
@@ -204,7 +205,7 @@ async def main(servers: Servers) -> None:
     sandbox = Sandbox(slots=1)
     sandbox.start()
     bus = await nats_bus.connect(servers.root.nats, name="benchmark")
-    objects = MinioObjects(Endpoint.parse(servers.of("api").minio))
+    objects = MinioObjects(Endpoint.parse(servers.root.minio))
     heard = Heard()
     await bus.listen("events.job.*.*", heard.hear)
     walls: list[float] = []
