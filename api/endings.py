@@ -14,7 +14,7 @@ log = structlog.get_logger()
 async def end(jobs: JobStore, relay: Relay, job: Job) -> bool:
     """Store *job*, whose run has just ended, and send its event; False when somebody else has moved the job on.
 
-    A bus that is away defers the event, not the answer: the sweep relays what the outbox holds.
+    A bus that is away defers the event, not the answer: ingest publishes what the outbox holds.
     """
     outbox = [terminal_message(job)]
     if not await jobs.save(job, outbox):

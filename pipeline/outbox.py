@@ -15,7 +15,7 @@ CLEAR_MAX: Final = 500
 class Relay:
     """Publishes messages in order, and remembers them until one write clears them all.
 
-    A crash before the clearing leaves entries behind; the sweep publishes them again under the same ids.
+    A crash before the clearing leaves entries behind; `ingest.sweep.repair` publishes them again under the same ids.
     """
 
     def __init__(self, jobs: JobStore, bus: Bus) -> None:

@@ -59,10 +59,3 @@ def test_every_call_stands_on_the_page() -> None:
         if f"{method} {line.path.replace('{job_id}', '{id}')}" not in PAGE
     ]
     assert missing == []
-
-
-def test_every_setting_of_the_api_stands_on_the_page() -> None:
-    from api.settings import Settings
-
-    names = {f"ENLARGER_{name.upper()}" for name in Settings.model_fields}
-    assert [name for name in sorted(names) if name not in PAGE] == []
