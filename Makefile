@@ -44,7 +44,7 @@ servers:
 lock: .venv/python
 	$(COMPILE) --extra test -o requirements/test.txt
 	for extra in local api infra ingest notifier processors; do $(COMPILE) --extra $$extra -c requirements/test.txt -o requirements/$$extra.txt; done
-	$(COMPILE) --extra processors --extra gpu -c requirements/test.txt -o requirements/gpu.txt
+	for extra in gpu spandrel; do $(COMPILE) --extra processors --extra $$extra -c requirements/test.txt -o requirements/$$extra.txt; done
 
 clean:
 	@[ ! -e .enlarger/lock ] || flock --nonblock .enlarger/lock true || { echo "make up is running here: stop it first (Ctrl-C)" >&2; exit 1; }
