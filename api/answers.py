@@ -72,7 +72,7 @@ class WebhookSecret(Wire):
 
 
 class Model(Wire):
-    """One model that jobs can name; `available` once some live worker has its weights."""
+    """One model that jobs can name; `available` once some live worker has its weights, else `reason` may say why."""
 
     name: str
     scales: tuple[float, ...] = ()
@@ -80,6 +80,8 @@ class Model(Wire):
     licence: str | None = None
     source: str | None = None
     available: bool = True
+    denoises: bool = False
+    reason: str | None = None
 
 
 class ModelList(Wire):

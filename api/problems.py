@@ -76,9 +76,8 @@ def _field_errors(error: PipelineError) -> tuple[FieldError, ...]:
     if isinstance(error, InvalidRequestError):
         return error.errors
     if isinstance(error, InvalidOptionsError):
-        named = error.wrong.items()
         return tuple(
-            FieldError(pointer=_pointer(("options", *filter(None, [name]))), detail=said) for name, said in named
+            FieldError(pointer=_pointer(("options", *where)), detail=said) for where, said in error.wrong.items()
         )
     return ()
 

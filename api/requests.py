@@ -85,7 +85,7 @@ def _options_from_text(text: object) -> Options:
     try:
         return parse(_from_text(text))
     except ValueError as error:
-        raise InvalidOptionsError(f"The field options {error}.", wrong={"": str(error)}) from error
+        raise InvalidOptionsError(f"The field options {error}.", wrong={(): str(error)}) from error
 
 
 def _whole(value: object) -> object:

@@ -93,7 +93,7 @@ class Submissions:
             updated_at=now,
             expires_at=now + timedelta(seconds=UPLOAD_SECONDS),
             source=Source(bucket=UPLOADS_BUCKET, key=key, bytes=wanted.size_bytes),
-            options=JobOptions(requested=wanted.options.model_dump(exclude_none=True)),
+            options=JobOptions(requested=wanted.options.model_dump(mode="json", exclude_none=True)),
             metadata=wanted.metadata,
             webhook=wanted.webhook,
         )

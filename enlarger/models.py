@@ -93,6 +93,7 @@ class Job(Answer):
     queue: Queue | None = None
     outputs: tuple[Output, ...] = ()
     quality: Mapping[str, Any] | None = None
+    notes: tuple[str, ...] = ()
     error: Failure | None = None
     metadata: Mapping[str, Any] = {}
 
@@ -152,7 +153,7 @@ class Metrics(Answer):
 
 
 class Model(Answer):
-    """One model that jobs can name."""
+    """One model that jobs can name; `reason` says why one that is not available cannot be used."""
 
     name: str
     scales: tuple[float, ...] = ()
@@ -160,6 +161,8 @@ class Model(Answer):
     licence: str | None = None
     source: str | None = None
     available: bool = True
+    denoises: bool = False
+    reason: str | None = None
 
 
 class ModelList(Answer):

@@ -1,7 +1,9 @@
 """What the first bytes of an upload say: format and size. No pixel is decoded here."""
 
 import io
+import re
 from dataclasses import dataclass
+from math import prod
 from typing import Final
 
 import imagesize
@@ -9,16 +11,23 @@ import imagesize
 from pipeline import formats
 from pipeline.errors import PipelineError
 from pipeline.formats import Format
+from pipeline.options import Effective
+from pipeline.sizes import output_sizes
 
 #: Enough for every header but that of a JPEG with large metadata in front.
 HEAD_BYTES: Final = 64 * 1024
 #: The second and last try.
 LONG_HEAD_BYTES: Final = 1024 * 1024
+#: A header of these tells the size; which way up the picture is may be told behind its pixels.
+UNTURNED: Final = frozenset({"png", "webp", "avif"})
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """Format name, and width and height in pixels as shown: upright, after any EXIF rotation. None: not known yet."""
+    """Format name, and width and height in pixels. None: not known yet.
+
+    As shown, upright, after any EXIF rotation; those of an `UNTURNED` format as stored.
+    """
 
     format: str
     width: int | None
@@ -41,8 +50,22 @@ def sniff(head: bytes) -> Format:
 def measure(head: bytes) -> Header | None:
     """Format and size, or None when the header does not fit into *head*; raises as `sniff` does."""
     format_ = sniff(head)
-    width, height = imagesize.get(io.BytesIO(head))  # -1 for a header that is cut short or nonsense; it never raises
+    if format_ == "avif":
+        width, height = _avif_size(head)  # imagesize calls every picture broken that is stored turned
+    else:
+        width, height = imagesize.get(io.BytesIO(head))  # -1 for a header that is cut short or nonsense; never raises
     return Header(format_, int(width), int(height)) if width > 0 and height > 0 else None
+
+
+def _avif_size(head: bytes) -> tuple[int, int]:
+    """The largest `ispe` (ISO/IEC 23008-12, 6.5.3): tiles and thumbnails have one too. -1 where there is none whole."""
+    start = head.find(b"meta") - 4
+    end = start + int.from_bytes(head[max(start, 0) : start + 4])
+    if start < 0 or end > len(head):
+        return -1, -1
+    found = re.findall(rb"ispe\0{4}(.{4})(.{4})", head[start:end], re.DOTALL)
+    sizes = [(int.from_bytes(width), int.from_bytes(height)) for width, height in found]
+    return max(sizes, key=prod, default=(-1, -1))
 
 
 def unmeasured(format_: str) -> Header | None:
@@ -70,3 +93,19 @@ def check_limits(header: Header, *, max_pixels: int) -> None:
             code="image_too_large",
             hint=f"The limit is {max_pixels / 1e6:.0f} megapixels (ENLARGER_MAX_PIXELS).",
         )
+
+
+def check_outputs(header: Header, effective: Effective) -> None:
+    """Raise what `output_sizes` raises, where it does so whichever way round the picture is."""
+    if header.width is None or header.height is None:
+        return
+    if header.format not in UNTURNED or not _possible(header.height, header.width, effective):
+        output_sizes(header.width, header.height, effective)
+
+
+def _possible(width: int, height: int, effective: Effective) -> bool:
+    try:
+        output_sizes(width, height, effective)
+    except PipelineError:
+        return False
+    return True

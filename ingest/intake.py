@@ -12,7 +12,8 @@ from pipeline.events import Message, event_message, work_message
 from pipeline.failures import write_error_file
 from pipeline.identity import job_of_key
 from pipeline.job import Job, JobOptions, Source, Status, TransitionError, cancel, enqueue, reject
-from pipeline.options import Options, from_key, from_metadata, resolve
+from pipeline.layers import Layer, resolve
+from pipeline.options import Effective, extra_keys, from_metadata
 from pipeline.options import parse as parse_options
 from pipeline.outbox import Relay
 from pipeline.ports import (
@@ -25,6 +26,7 @@ from pipeline.ports import (
     PreconditionError,
     SourceRecord,
 )
+from pipeline.segments import from_key
 from pipeline.topology import DURABLE, UPLOADS_BUCKET, Lane
 
 #: An owner with fewer unfinished jobs than this is served in the interactive lane.
@@ -198,13 +200,16 @@ class Intake:
             layers = self._layers(job, source.key, info)
             options = resolve(layers, source_format=header.format)
             headers.check_limits(header, max_pixels=self._limits.pixels)
+            effective = Effective.model_validate(options.effective)
+            headers.check_outputs(header, effective)
+            extra_keys(source.key, effective)
         except PipelineError as error:
             if error.retryable:
                 raise  # an outage of ours says nothing of the upload
             return reject(job, self._clock(), source=source, options=options, error=error)
         return enqueue(job, self._clock(), source=measured, options=options, lane=await self._lane(job.owner))
 
-    def _layers(self, job: Job, key: str, info: ObjectInfo) -> list[tuple[str, Options]]:
+    def _layers(self, job: Job, key: str, info: ObjectInfo) -> list[Layer]:
         asked = parse_options(job.options.requested)
         return [("request", asked), ("metadata", from_metadata(info.metadata)), ("segment", from_key(key))]
 

@@ -31,6 +31,7 @@ CODES: Final[dict[str, HTTPStatus]] = {
     "options_invalid": HTTPStatus.UNPROCESSABLE_ENTITY,
     "output_conflict": HTTPStatus.CONFLICT,
     "output_expired": HTTPStatus.GONE,
+    "quality_gate_failed": HTTPStatus.INTERNAL_SERVER_ERROR,
     "request_invalid": HTTPStatus.UNPROCESSABLE_ENTITY,
     "request_malformed": HTTPStatus.BAD_REQUEST,
     "source_superseded": HTTPStatus.CONFLICT,

@@ -1,10 +1,12 @@
-"""Picture formats by the bytes that files of them start with. Pure; no header is read beyond that."""
+"""Picture formats: how their files start, and what those that can be written can hold. Pure."""
 
 from collections.abc import Mapping
 from typing import Final, Literal, TypeAlias, get_args
 
-#: What can be read. Which of these can be written is said by `pipeline.options`.
+#: What can be read.
 Format: TypeAlias = Literal["png", "jpeg", "webp", "tiff", "bmp", "gif", "avif"]
+#: What can be written.
+Written: TypeAlias = Literal["png", "jpeg", "webp", "avif", "tiff"]
 FORMATS: Final[tuple[Format, ...]] = get_args(Format)
 #: How each format starts: `(offset, bytes)` pairs, any of which names it.
 MAGIC: Final[Mapping[Format, tuple[tuple[int, bytes], ...]]] = {
@@ -16,6 +18,18 @@ MAGIC: Final[Mapping[Format, tuple[tuple[int, bytes], ...]]] = {
     "gif": ((0, b"GIF87a"), (0, b"GIF89a")),
     "avif": ((4, b"ftypavif"), (4, b"ftypavis")),  # a picture, and a sequence of them
 }
+#: The longest side that each format can hold, with the libraries that write and read it.
+MAX_SIDE_PX: Final[Mapping[Written, int]] = {
+    "png": 2**31 - 1,
+    "jpeg": 65_500,  # JPEG_MAX_DIMENSION of libjpeg
+    "webp": 16_383,  # WEBP_MAX_DIMENSION of libwebp
+    "avif": 32_768,  # AVIF_DEFAULT_IMAGE_DIMENSION_LIMIT of libavif: it writes twice that, and reads no more than this
+    "tiff": 2**31 - 1,
+}
+#: The most pixels, where the sides do not say it.
+MAX_PIXELS: Final[Mapping[Written, int]] = {"avif": 1 << 28}  # AVIF_DEFAULT_IMAGE_SIZE_LIMIT of libavif
+#: Those that can hold every pixel exactly.
+LOSSLESS: Final[frozenset[Written]] = frozenset({"png", "tiff", "webp"})
 
 
 def sniff(head: bytes) -> Format | None:

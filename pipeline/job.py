@@ -103,9 +103,25 @@ class Failure(Record):
 
 
 class Verdict(Record):
-    """The fidelity gate's answer."""
+    """The fidelity gate's answer, and what it measured of the output, averaged down to its source.
+
+    Args:
+        verdict: Whether every figure is within the model's bounds.
+        psnr_db: Peak signal-to-noise ratio.
+        ciede2000: Mean colour difference.
+        mean_shift: Largest shift of a channel's mean, in 8-bit steps.
+        shift_px: Displacement, in source pixels.
+        seam_ratio: Step across tile borders over the step beside them; None without borders.
+        failed: The figures that are out of bounds.
+    """
 
     verdict: Literal["pass", "fail"]
+    psnr_db: float | None = None
+    ciede2000: float | None = None
+    mean_shift: float | None = None
+    shift_px: float | None = None
+    seam_ratio: float | None = None
+    failed: tuple[str, ...] = ()
 
 
 class Job(Record):
@@ -133,6 +149,8 @@ class Job(Record):
     options: JobOptions = JobOptions()
     outputs: tuple[Output, ...] = ()
     quality: Verdict | None = None
+    #: What the owner should know of a run that went well: stable words, such as `first_frame_only`.
+    notes: tuple[str, ...] = ()
     error: Failure | None = None
     batch_id: str | None = None
     metadata: dict[str, str] = {}
@@ -168,6 +186,7 @@ def _fresh_run(job: Job) -> dict[str, object]:
     cleared = {
         "outputs": (),
         "quality": None,
+        "notes": (),
         "error": None,
         "started_at": None,
         "completed_at": None,
@@ -213,16 +232,18 @@ def publish(job: Job, now: datetime, *, lease_seconds: float) -> Job:
     return _step(job, Status.PUBLISHING, now, lease_until=now + timedelta(seconds=lease_seconds))
 
 
-def succeed(job: Job, now: datetime, *, outputs: tuple[Output, ...], quality: Verdict) -> Job:
+def succeed(
+    job: Job, now: datetime, *, outputs: tuple[Output, ...], quality: Verdict, notes: tuple[str, ...] = ()
+) -> Job:
     """Finish the run with its outputs."""
-    return _step(
-        job, Status.SUCCEEDED, now, outputs=outputs, quality=quality, error=None, completed_at=now, lease_until=None
-    )
+    ended = {"error": None, "completed_at": now, "lease_until": None}
+    return _step(job, Status.SUCCEEDED, now, outputs=outputs, quality=quality, notes=notes, **ended)
 
 
-def fail(job: Job, now: datetime, error: PipelineError) -> Job:
-    """Finish the run with a reason that the user can act on."""
-    return _step(job, Status.FAILED, now, error=Failure.of(error), completed_at=now, lease_until=None)
+def fail(job: Job, now: datetime, error: PipelineError, *, quality: Verdict | None = None) -> Job:
+    """Finish the run with a reason that the user can act on, and with the verdict if that is the reason."""
+    ended = {"error": Failure.of(error), "completed_at": now, "lease_until": None}
+    return _step(job, Status.FAILED, now, quality=quality, **ended)
 
 
 def cancel(job: Job, now: datetime, *, reason: str) -> Job:

@@ -1,23 +1,102 @@
-"""What a user may ask for, in JSON, in object metadata or in the key, and how the layers add up. Pure."""
+"""What a user may ask for, in JSON or in object metadata, and the keys that outputs get. Pure."""
 
-import re
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
-from pydantic import ConfigDict, Field, ValidationError, field_validator
+from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
 
 from pipeline.errors import PipelineError
-from pipeline.job import JobOptions, Record
+from pipeline.formats import Written
+from pipeline.job import Record
 
-Format = Literal["png", "jpeg", "webp"]
-FORMAT_NAMES: Final[Mapping[str, Format]] = {"png": "png", "jpg": "jpeg", "jpeg": "jpeg", "webp": "webp"}
-EXTENSIONS: Final[Mapping[Format, str]] = {"png": "png", "jpeg": "jpg", "webp": "webp"}
-CONTENT_TYPES: Final[Mapping[Format, str]] = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
+FORMAT_NAMES: Final[Mapping[str, Written]] = {
+    "png": "png",
+    "jpg": "jpeg",
+    "jpeg": "jpeg",
+    "webp": "webp",
+    "avif": "avif",
+    "tif": "tiff",
+    "tiff": "tiff",
+}
+EXTENSIONS: Final[Mapping[Written, str]] = {
+    "png": "png",
+    "jpeg": "jpg",
+    "webp": "webp",
+    "avif": "avif",
+    "tiff": "tif",
+}
+CONTENT_TYPES: Final[Mapping[Written, str]] = {name: f"image/{name}" for name in EXTENSIONS}
 METADATA_PREFIX: Final = "up-"
+DENOISE_NAMES: Final[Mapping[str, int]] = {"none": 0, "low": 33, "medium": 66, "high": 100}
+_FACE_WORDS: Final[Mapping[object, int]] = {"true": 100, "false": 0}
+#: What says how large the output is; each way is one of `_WAYS`.
+SIZING: Final = ("scale", "min", "max", "width", "height", "fit")
+_WAYS: Final = ({"scale", "min", "max"}, {"width", "height"}, {"fit"})
 #: Of more wrong options than these nobody wants to hear.
 MAX_WRONG: Final = 20
-_IGNORED_SEGMENTS: Final = frozenset({"@eaDir"})  # NAS indexers make these folders
+MAX_EXTRA_OUTPUTS: Final = 8
+#: The path of an option, as a JSON pointer has it; () stands for all of them.
+Location: TypeAlias = tuple[str | int, ...]
+
+
+def _number(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("should be a number")  # noqa: TRY004 - pydantic reports ValueErrors
+    return value
+
+
+def _denoise(value: object) -> object:
+    return DENOISE_NAMES.get(value.lower(), value) if isinstance(value, str) else _number(value)
+
+
+def _face(value: object) -> object:
+    word = str(value).lower() if isinstance(value, str | bool) else value
+    return _FACE_WORDS.get(word, value) if isinstance(word, str) else value
+
+
+def _format(value: object) -> object:
+    return FORMAT_NAMES.get(value.lower(), value) if isinstance(value, str) else value
+
+
+def _from_text(value: object) -> object:
+    """A list; object metadata can only hold it as JSON text."""
+    try:
+        return json.loads(value) if isinstance(value, str) else value
+    except (ValueError, RecursionError):
+        raise ValueError("should be a list in JSON") from None
+
+
+def _schema(**other: object) -> WithJsonSchema:
+    return WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 0, "maximum": 100}, other]})
+
+
+Scale = Annotated[float, Field(ge=1, le=16), BeforeValidator(_number)]
+Length = Annotated[int, Field(ge=1, le=2**31 - 1), BeforeValidator(_number)]
+Percent = Annotated[int, Field(ge=0, le=100), BeforeValidator(_number)]
+Quality = Annotated[int, Field(ge=1, le=100), BeforeValidator(_number)]
+Denoise = Annotated[
+    int, Field(ge=0, le=100), BeforeValidator(_denoise), _schema(type="string", enum=list(DENOISE_NAMES))
+]
+Face = Annotated[int, Field(ge=0, le=100), BeforeValidator(_face), _schema(type="boolean")]
+Format = Annotated[Written, BeforeValidator(_format)]
+Box = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,8}x[1-9][0-9]{0,8}$")]
+ModelName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+Metadata = Literal["keep", "keep-gps", "copyright", "strip"]
+Preset = Literal["standard", "photo", "art", "face"]
+Precision = Literal["auto", "fast"]
+
+
+class Extra(Record):
+    """One more output from the same inference; what is None is as for the main output. `width` in pixels."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Format | None = None
+    quality: Quality | None = None
+    lossless: bool | None = None
+    width: Length | None = None
 
 
 class Options(Record):
@@ -25,40 +104,79 @@ class Options(Record):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    scale: float | None = Field(None, ge=1, le=16)
-    model: str | None = Field(None, pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")
+    scale: Scale | None = None
+    width: Length | None = None
+    height: Length | None = None
+    min: Length | None = None
+    max: Length | None = None
+    fit: Box | None = None
+    model: ModelName | None = None
+    denoise: Denoise | None = None
+    face: Face | None = None
+    strength: Percent | None = None
     format: Format | None = None
-    quality: int | None = Field(None, ge=1, le=100)
+    quality: Quality | None = None
     lossless: bool | None = None
+    metadata: Metadata | None = None
+    gray: bool | None = None
+    preset: Preset | None = None
+    precision: Precision | None = None
+    outputs: Annotated[tuple[Extra, ...], Field(max_length=MAX_EXTRA_OUTPUTS), BeforeValidator(_from_text)] | None = (
+        None
+    )
 
-    @field_validator("format", mode="before")
-    @classmethod
-    def _by_any_name(cls, value: object) -> object:
-        return FORMAT_NAMES.get(value.lower(), value) if isinstance(value, str) else value
+
+class ExtraOutput(Record):
+    """What a processor writes beside the main output; a `width` of None is the main output's."""
+
+    format: Written
+    quality: int
+    lossless: bool
+    width: int | None = None
 
 
 class Effective(Record):
-    """What a processor does. `quality` is the encoder's own scale, 1 to 100."""
+    """What a processor does; jobs of earlier versions lack what has a default here.
 
-    scale: float
+    Args:
+        scale: Factor for both sides; `min` and `max` in pixels bound the shorter and the longer side.
+        width: Exact, in pixels, as is `height`.
+        fit: A box in pixels, `800x600`, that the picture just fits into.
+        denoise: 0 to 100; None where the model's own choice stands.
+        face: 0 to 100, how much of a face model shows; 0 is none.
+        strength: 0 to 100, how much of the network's output shows, over Lanczos.
+        quality: The encoder's own scale, 1 to 100.
+    """
+
+    scale: float | None = None
+    width: int | None = None
+    height: int | None = None
+    min: int | None = None
+    max: int | None = None
+    fit: str | None = None
     model: str
-    format: Format
+    denoise: int | None = None
+    face: int = 0
+    strength: int = 100
+    format: Written
     quality: int
     lossless: bool
-
-
-DEFAULTS: Final = Options(scale=4, model="realesrgan-x4plus", quality=92, lossless=False)
+    metadata: Metadata = "keep"
+    gray: bool = False
+    preset: str | None = None
+    precision: Precision = "auto"
+    outputs: tuple[ExtraOutput, ...] = ()
 
 
 class InvalidOptionsError(PipelineError):
-    """The options cannot be understood. `wrong`: what is wrong, by option; the name "" stands for all of them."""
+    """The options cannot be understood. `wrong`: what is wrong, by where it stands."""
 
     def __init__(
         self,
         detail: str,
         hint: str = "See docs/options.md for what is understood.",
         *,
-        wrong: Mapping[str, str] = MappingProxyType({}),
+        wrong: Mapping[Location, str] = MappingProxyType({}),
     ) -> None:
         super().__init__(detail, code="options_invalid", hint=hint)
         self.wrong = wrong
@@ -67,84 +185,68 @@ class InvalidOptionsError(PipelineError):
 def parse(values: Mapping[str, Any]) -> Options:
     """Options from a mapping of names; raises `InvalidOptionsError` that names the fields."""
     try:
-        return Options.model_validate(values)
+        options = Options.model_validate(values)
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False, include_context=False)[:MAX_WRONG]
-        wrong = {".".join(str(part) for part in item["loc"]): item["msg"] for item in found}
-        name, said = next(iter(wrong.items()))
-        raise InvalidOptionsError(f"Option {name or 'options'}: {said}", wrong=wrong) from error
+        wrong = {item["loc"]: item["msg"] for item in found}
+        where, said = next(iter(wrong.items()))
+        name = ".".join(map(str, where)) or "options"
+        raise InvalidOptionsError(f"Option {name}: {said}", wrong=wrong) from error
+    _refuse_contradictions(options)
+    return options
+
+
+def sizing(options: Options) -> list[str]:
+    """The names of the options that say how large the output is."""
+    return [name for name in SIZING if getattr(options, name) is not None]
+
+
+def _refuse_contradictions(options: Options) -> None:
+    said = sizing(options)
+    if not any(way.issuperset(said) for way in _WAYS):
+        hint = "Say the size in one way: scale (with min and max as bounds), or width and height, or fit."
+        wrong: dict[Location, str] = {(name,): "contradicts another option" for name in said}
+        raise InvalidOptionsError(f"Options {', '.join(said)} contradict each other.", hint, wrong=wrong)
+    if options.min is not None and options.max is not None and options.min > options.max:
+        detail = f"Option min: {options.min} is more than max, {options.max}."
+        hint = "min is for the shorter side of the output, max for the longer one."
+        raise InvalidOptionsError(detail, hint, wrong={("min",): "is more than max"})
 
 
 def from_metadata(metadata: Mapping[str, str]) -> Options:
-    """Options from object metadata: `up-scale`, `up-model`…; what other tools put there is ignored.
+    """Options from object metadata: `up-scale`, `up-model`…; what stands under other names is ignored.
 
-    `up-job` and the other stamps are ours and no options.
+    On the copy of an output of ours, which `up-job` tells, the stamps are no wishes; `up-model` is one of them.
     """
-    names = {f"{METADATA_PREFIX}{name}": name for name in Options.model_fields}
-    found = {names[key]: value for key, value in metadata.items() if key in names}
-    return parse(found)
+    named = {
+        key.removeprefix(METADATA_PREFIX): text for key, text in metadata.items() if key.startswith(METADATA_PREFIX)
+    }
+    if "job" in named:
+        named = {name: named[name] for name in Options.model_fields.keys() & named.keys() - {"model"}}
+    return parse(named)
 
 
-def from_key(key: str) -> Options:
-    """Options from the nearest `@segment` among the key's folders; raises `options_invalid`.
-
-    `@@name` is a folder that really starts with `@`; the file's own name is never read.
-    """
-    for segment in reversed(key.split("/")[:-1]):
-        if segment.startswith("@") and not segment.startswith("@@") and segment not in _IGNORED_SEGMENTS:
-            return from_segment(segment)
-    return Options()
-
-
-def from_segment(segment: str) -> Options:
-    """Options from one segment, such as `@x2,webp,q90`."""
-    values: dict[str, Any] = {}
-    for word in segment[1:].split(","):
-        name, value = _from_word(word, segment)
-        if name in values:
-            raise InvalidOptionsError(f"{segment!r} says {name} twice", "Keep one of the two.")
-        values[name] = value
-    return parse(values)
-
-
-def _from_word(word: str, segment: str) -> tuple[str, Any]:
-    if match := re.fullmatch(r"x(\d{1,2}(?:\.\d{1,3})?)", word):
-        return "scale", float(match[1])
-    if match := re.fullmatch(r"q(\d{1,3})", word):
-        return "quality", int(match[1])
-    if word.startswith("m-"):
-        return "model", word[2:]
-    if word in FORMAT_NAMES:
-        return "format", FORMAT_NAMES[word]
-    if word == "lossless":
-        return "lossless", True
-    hint = "Write x2, x4, m-NAME, png, jpg, webp, q90 or lossless, with commas; @@ starts a folder that is no option."
-    raise InvalidOptionsError(f"{segment!r} is no option: {word!r} is not understood", hint)
-
-
-def resolve(layers: Iterable[tuple[str, Options]], *, source_format: str | None) -> JobOptions:
-    """Field by field, the first layer that says something wins; the system's defaults come last.
-
-    Args:
-        layers: (origin, options) from the strongest to the weakest; what `request` says is kept as requested.
-        source_format: kept for the output when it can be written, else png.
-    """
-    written = FORMAT_NAMES.get(source_format or "", "png")
-    named = list(layers)
-    stacked = [*named, ("source", Options(format=written)), ("default", DEFAULTS)]
-    effective: dict[str, Any] = {}
-    origin: dict[str, str] = {}
-    for field in Effective.model_fields:
-        place, value = next((place, value) for place, layer in stacked if (value := getattr(layer, field)) is not None)
-        effective[field], origin[field] = value, place
-    requested = dict(named).get("request", Options())  # the others are read afresh with every upload
-    return JobOptions(requested=requested.model_dump(exclude_none=True), effective=effective, origin=origin)
-
-
-def output_key(key: str, wanted: Format) -> str:
+def output_key(key: str, wanted: Written) -> str:
     """Where the output of `uploads/<key>` goes: the same key, with an extension appended when the format changed."""
     extension = key.rsplit("/", 1)[-1].rpartition(".")[2].lower()
     return key if FORMAT_NAMES.get(extension) == wanted else f"{key}.{EXTENSIONS[wanted]}"
+
+
+def extra_keys(key: str, effective: Effective) -> tuple[str, ...]:
+    """Where the further outputs of `uploads/<key>` go, in their order: `<main output>[.w<width>].<extension>`.
+
+    Raises:
+        InvalidOptionsError: Two of them would have one key.
+    """
+    main = output_key(key, effective.format)
+    widths = (f".w{extra.width}" if extra.width else "" for extra in effective.outputs)
+    keys = [f"{main}{width}.{EXTENSIONS[extra.format]}" for width, extra in zip(widths, effective.outputs, strict=True)]
+    for position, name in enumerate(keys):
+        if name in keys[:position]:
+            detail = f"Option outputs: two of them would be {name}."
+            hint = "Let them differ in format or width."
+            raise InvalidOptionsError(detail, hint, wrong={("outputs", position): "has the key of another output"})
+    return tuple(keys)
 
 
 def error_key(key: str) -> str:

@@ -72,6 +72,7 @@ class JobOut(Wire):
     queue: Queue | None
     outputs: tuple[Output, ...]
     quality: Verdict | None
+    notes: tuple[str, ...]
     error: Failure | None
     batch_id: str | None
     metadata: dict[str, str]

@@ -10,12 +10,14 @@ from PIL import Image
 
 from pipeline.identity import new_job_id
 from pipeline.job import Job, JobOptions, Source, Status
-from pipeline.options import DEFAULTS
+from pipeline.options import Effective
 
 T = TypeVar("T")
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
-EFFECTIVE: dict[str, Any] = DEFAULTS.model_dump() | {"model": "lanczos", "format": "png"}
+EFFECTIVE: dict[str, Any] = Effective(scale=4, model="lanczos", format="png", quality=100, lossless=False).model_dump(
+    mode="json"
+)
 
 
 class Clock:

@@ -40,14 +40,14 @@ class Outcome:
     error: EnlargerError | None = None
 
 
-def plan(photos: Iterable[Path], folder: Path, *, scale: float, format_: str | None) -> list[Errand]:
-    """Name the output of each photograph, `<stem>-x<scale>.<ext>` in *folder*; a given folder's tree is kept there."""
+def plan(photos: Iterable[Path], folder: Path, *, label: str, format_: str | None) -> list[Errand]:
+    """Name the output of each photograph, `<stem>-<label>.<ext>` in *folder*; a given folder's tree is kept there."""
     errands: dict[Path, Errand] = {}
     clashes: dict[Path, Errand] = {}
     for given in photos:
         for photo, below in _pictures(given, beside=folder):
             suffix = suffix_of(format_) if format_ else photo.suffix
-            target = folder / below / f"{photo.stem}-x{scale:g}{suffix}"
+            target = folder / below / f"{photo.stem}-{label}{suffix}"
             if errands.setdefault(target, Errand(photo, target)).photo.resolve() != photo.resolve():
                 clashes[photo] = Errand(photo, target, clashes=True)
     return [*errands.values(), *clashes.values()]

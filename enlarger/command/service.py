@@ -38,7 +38,7 @@ def models_ls(ctx: typer.Context, *, as_json: AsJson = False) -> None:
             " ".join(f"{scale:g}" for scale in model.scales),
             model.architecture or "",
             model.licence or "",
-            "yes" if model.available else "no: python -m processors models pull " + model.name,
+            "yes" if model.available else f"no: {model.reason or f'python -m processors models pull {model.name}'}",
         )
         for model in models
     ]

@@ -76,6 +76,7 @@ def story(job: Job, metrics: Metrics | None) -> list[tuple[str, str]]:
         ("engine", " ".join(filter(None, (metrics.engine, metrics.precision, metrics.model))) if metrics else ""),
         ("seconds", pairs(metrics.stages_seconds) if metrics else ""),
         ("quality", pairs(job.quality or {})),
+        ("notes", ", ".join(job.notes)),
         ("error", f"{job.error.code}: {job.error.detail}" if job.error else ""),
         ("what to do", job.error.hint if job.error else ""),
     ]
@@ -83,8 +84,8 @@ def story(job: Job, metrics: Metrics | None) -> list[tuple[str, str]]:
 
 
 def pairs(values: Mapping[str, Any]) -> str:
-    """Write a mapping as `name value` words, without what is None."""
-    return "  ".join(f"{name} {_number(value)}" for name, value in values.items() if value is not None)
+    """Write a mapping as `name value` words, without what is None or an empty list."""
+    return "  ".join(f"{name} {_word(value)}" for name, value in values.items() if value not in (None, []))
 
 
 def when(moment: datetime | None) -> str:
@@ -118,8 +119,11 @@ def _options(job: Job) -> str:
     return ", ".join(
         f"{name} {value} ({origin[name]})" if name in origin else f"{name} {value}"
         for name, value in job.options.effective.items()
+        if value not in (None, [])
     )
 
 
-def _number(value: object) -> str:
+def _word(value: object) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
     return f"{value:.3g}" if isinstance(value, float) else str(value)

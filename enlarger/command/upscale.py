@@ -6,25 +6,19 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
+from enlarger.command import wishes
 from enlarger.command.bars import Watching, bars
 from enlarger.command.errands import Errand, Outcome, Watch, plan, run
 from enlarger.command.session import AsJson, connected
 from enlarger.command.show import print_json, print_line, print_table
 
-#: What people type for a format, and its name on the wire.
-FORMAT_ALIASES: Final = {"jpg": "jpeg", "tif": "tiff"}
-
 _Photos = Annotated[list[Path], typer.Argument(metavar="PHOTO", exists=True, help="Photographs, or folders of them.")]
 _Output = Annotated[Path, typer.Option("--output", "-o", file_okay=False, metavar="DIR", help="Where the results go.")]
-_Scale = Annotated[float, typer.Option(min=1, max=16, help="How many times wider and higher.")]
-_Model = Annotated[str | None, typer.Option(help="A name from `enlarger models ls`; else the service's choice.")]
-_Format = Annotated[str | None, typer.Option("--format", help="jpg, png or webp; else the photograph's own.")]
-_Quality = Annotated[int | None, typer.Option(min=1, max=100, help="For formats that lose something.")]
 _AtOnce = Annotated[
     int, typer.Option("--jobs", "-j", min=1, max=32, metavar="N", help="So many photographs at a time.")
 ]
@@ -36,26 +30,34 @@ def upscale(  # noqa: PLR0913 - one parameter for each option of the command lin
     photos: _Photos,
     *,
     output: _Output,
-    scale: _Scale = 4,
-    model: _Model = None,
-    format_: _Format = None,
-    quality: _Quality = None,
+    scale: wishes.Scale = None,
+    width: wishes.Width = None,
+    height: wishes.Height = None,
+    min_: wishes.Min = None,
+    max_: wishes.Max = None,
+    fit: wishes.Fit = None,
+    model: wishes.ModelName = None,
+    preset: wishes.PresetName = None,
+    denoise: wishes.Denoise = None,
+    strength: wishes.Strength = None,
+    format_: wishes.Format = None,
+    quality: wishes.Quality = None,
+    lossless: wishes.Lossless = False,
+    metadata: wishes.Policy = None,
+    gray: wishes.Gray = False,
+    precision: wishes.Exactness = None,
     at_once: _AtOnce = 4,
     force: _Force = False,
     as_json: AsJson = False,
 ) -> None:
-    """Enlarge photographs into DIR, each as <name>-x<scale>.<ext>."""
-    wanted = FORMAT_ALIASES.get(format_ or "", format_)
-    errands = plan(photos, output, scale=scale, format_=wanted)
+    """Enlarge photographs into DIR, each as <name>-<size>.<ext>, such as photo-x4.jpg."""
+    size = {"scale": scale, "width": width, "height": height, "min": min_, "max": max_, "fit": fit}
+    style = {"model": model, "preset": preset, "denoise": denoise, "strength": strength, "gray": gray}
+    file = {"format": format_, "quality": quality, "lossless": lossless, "metadata": metadata}
+    given = wishes.options(size | style | file | {"precision": precision})
+    errands = plan(photos, output, label=wishes.label(given), format_=given.get("format"))
     if not errands:
         raise typer.BadParameter("no pictures in there", param_hint="PHOTO")
-    options = {
-        "scale": int(scale) if scale.is_integer() else scale,
-        "model": model,
-        "format": wanted,
-        "quality": quality,
-    }
-    given = {name: value for name, value in options.items() if value is not None}
     with connected(ctx) as client, bars(Console(stderr=True), len(errands)) as watching:
         outcomes = run_all(
             partial(run, client, options=given, force=force), errands, at_once=at_once, watching=watching

@@ -9,8 +9,9 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import httpx2
 import pytest
@@ -20,6 +21,7 @@ from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from enlarger import EnlargerError, Job
+from enlarger.command import wishes
 from enlarger.command.app import app
 from enlarger.command.bars import bars
 from enlarger.command.errands import Errand, Outcome, Watch, plan, stage
@@ -27,6 +29,8 @@ from enlarger.command.session import Session
 from enlarger.command.settings import find_env_file, find_settings, parse_env, read_env_file
 from enlarger.command.show import printable, story
 from enlarger.command.upscale import run_all
+from pipeline import options
+from pipeline.options import parse
 from tests.unit.fake_service import API, TOKEN, FakeService, busy, denied, enlarged
 
 ENVIRON = {"ENLARGER_URL": API, "ENLARGER_TOKEN": TOKEN}
@@ -94,10 +98,16 @@ def test_every_option_reaches_the_service(enlarger: Invoke, service: FakeService
         "trip/a.jpg",
         "-o",
         "out",
-        *["--scale", "1.5", "--model", "lanczos", "--format", "jpg", "--quality", "80"],
+        *["--scale", "1.5", "--min", "100", "--max", "900", "--model", "lanczos", "--preset", "photo"],
+        *["--denoise", "low", "--strength", "80", "--format", "jpg", "--quality", "80", "--lossless"],
+        *["--metadata", "keep-gps", "--gray", "--precision", "fast"],
     )
     (request,) = service.asked("POST", "/v1/uploads")
-    wanted = {"scale": 1.5, "model": "lanczos", "format": "jpeg", "quality": 80}
+    wanted = {
+        "scale": 1.5, "min": 100, "max": 900, "model": "lanczos", "preset": "photo", "denoise": "low", "strength": 80,
+        "format": "jpeg", "quality": 80, "lossless": True, "metadata": "keep-gps", "gray": True, "precision": "fast",
+    }  # fmt: skip
+    assert parse(wanted)
     assert json.loads(request.content)["options"] == wanted
 
 
@@ -105,6 +115,33 @@ def test_what_was_not_asked_for_is_left_to_the_service(enlarger: Invoke, service
     enlarger("upscale", "trip/a.jpg", "-o", "out")
     (request,) = service.asked("POST", "/v1/uploads")
     assert json.loads(request.content)["options"] == {"scale": 4}
+
+
+@pytest.mark.parametrize(
+    ("args", "size", "name"),
+    [
+        (["--width", "800"], {"width": 800}, "a-w800.jpg"),
+        (["--width", "800", "--height", "600"], {"width": 800, "height": 600}, "a-w800-h600.jpg"),
+        (["--fit", "800x600"], {"fit": "800x600"}, "a-fit800x600.jpg"),
+        (["--max", "4096"], {"max": 4096}, "a-max4096.jpg"),
+        (["--scale", "2", "--max", "4096"], {"scale": 2, "max": 4096}, "a-x2-max4096.jpg"),
+    ],
+)
+def test_another_size_takes_the_place_of_the_scale_and_stands_in_the_name(
+    enlarger: Invoke, service: FakeService, args: list[str], size: dict[str, Any], name: str
+) -> None:
+    assert enlarger("upscale", "trip/a.jpg", "-o", "out", *args).stdout == f"out/{name}\n"
+    (request,) = service.asked("POST", "/v1/uploads")
+    assert json.loads(request.content)["options"] == size
+    assert parse(size)
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs"),
+    [(wishes.Preset, options.Preset), (wishes.Metadata, options.Metadata), (wishes.Precision, options.Precision)],
+)
+def test_the_command_offers_what_the_service_takes(mine: type[StrEnum], theirs: Any) -> None:
+    assert {word.value for word in mine} == set(get_args(theirs))
 
 
 def test_an_output_in_another_format_gets_that_formats_ending(enlarger: Invoke, folder: Path) -> None:
@@ -270,6 +307,9 @@ def test_an_interrupt_from_the_keyboard_stops_every_photograph() -> None:
         ["upscale", "trip/a.jpg"],
         ["upscale", "trip/a.jpg", "-o", "out", "--scale", "17"],
         ["upscale", "trip/a.jpg", "-o", "out", "--quality", "0"],
+        ["upscale", "trip/a.jpg", "-o", "out", "--width", "0"],
+        ["upscale", "trip/a.jpg", "-o", "out", "--preset", "video"],
+        ["upscale", "trip/a.jpg", "-o", "out", "--metadata", "some"],
         ["upscale", "empty", "-o", "out"],
         ["jobs", "ls", "--limit", "0"],
         ["jobs", "show"],
@@ -310,19 +350,17 @@ def test_a_stage_tells_where_a_job_stands(job: dict[str, Any], said: tuple[str, 
 
 @given(
     stems=st.lists(st.text("ab.x4-", min_size=1, max_size=6).filter(lambda stem: stem.strip(".")), max_size=6),
-    scale=st.sampled_from([1.5, 2.0, 4.0]),
+    label=st.sampled_from(["x1.5", "x2", "w800"]),
     format_=st.none() | st.sampled_from(["jpeg", "png", "webp"]),
 )
-def test_a_plan_names_every_photograph_once_and_no_two_alike(
-    stems: list[str], scale: float, format_: str | None
-) -> None:
+def test_a_plan_names_every_photograph_once_and_no_two_alike(stems: list[str], label: str, format_: str | None) -> None:
     photos = [Path(f"in{number}/{stem}.png") for number, stem in enumerate(stems)]
-    errands = plan([*photos, *photos], Path("out"), scale=scale, format_=format_)
+    errands = plan([*photos, *photos], Path("out"), label=label, format_=format_)
     assert sorted(errand.photo for errand in errands) == sorted(photos)
     named = [errand.target for errand in errands if not errand.clashes]
     assert len(set(named)) == len(named)
     assert {errand.target for errand in errands} == set(named)
-    assert all(errand.target.stem.endswith(f"-x{scale:g}") for errand in errands)
+    assert all(errand.target.stem.endswith(f"-{label}") for errand in errands)
 
 
 def test_jobs_are_listed_newest_first_up_to_the_limit(enlarger: Invoke, service: FakeService) -> None:
@@ -350,6 +388,16 @@ def test_the_story_of_a_finished_job_has_its_output_and_seconds(enlarger: Invoke
     shown = enlarger("jobs", "show", job_id).stdout
     for said in ("succeeded", "scale 4 (default)", "8 x 8 px", "device 1.9", "openvino f32"):
         assert said in shown
+
+
+def test_the_story_of_a_job_has_its_notes_and_the_figures_of_its_quality() -> None:
+    quality = {"verdict": "pass", "psnr_db": 31.25, "seam_ratio": None, "failed": []}
+    job = Job(id="job_1", status="succeeded", notes=("face_unavailable", "first_frame_only"), quality=quality)
+    told = dict(story(job, None))
+    assert told["notes"] == "face_unavailable, first_frame_only"
+    assert told["quality"] == "verdict pass  psnr_db 31.2"
+    failed = Job(id="job_1", status="failed", quality={"verdict": "fail", "failed": ["psnr_db", "shift_px"]})
+    assert dict(story(failed, None))["quality"] == "verdict fail  failed psnr_db, shift_px"
 
 
 def test_a_story_leaves_out_what_nobody_knows() -> None:

@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from ingest.header import HEAD_BYTES, Header, check_limits, measure, sniff, unreadable
+from ingest.header import HEAD_BYTES, UNTURNED, Header, check_limits, check_outputs, measure, sniff, unreadable
 from pipeline.errors import PipelineError
 from pipeline.formats import MAGIC
+from pipeline.options import Effective
 from tests.making import picture
 
 FORMATS = ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF"]
@@ -56,10 +57,52 @@ def test_variants_of_a_format_are_read_as_well(format_: str, options: dict[str, 
     assert measure(picture(40, 30, format_, **options)) == Header(format_.lower(), 40, 30)
 
 
-def test_a_photograph_that_lies_on_its_side_is_measured_upright() -> None:
+def turned(format_: str, orientation: int) -> bytes:
     exif = Image.Exif()
-    exif[0x0112] = 6
-    assert measure(picture(40, 30, "JPEG", exif=exif)) == Header("jpeg", 30, 40)
+    exif[0x0112] = orientation
+    return picture(40, 30, format_, exif=exif)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("format_", ["JPEG", "TIFF", "PNG", "WEBP", "AVIF"])
+def test_a_picture_is_measured_upright_or_known_to_be_measured_as_stored(format_: str, orientation: int) -> None:
+    format_name = format_.lower()
+    upright = (30, 40) if orientation >= 5 and format_name not in UNTURNED else (40, 30)
+    assert measure(turned(format_, orientation)) == Header(format_name, *upright)
+
+
+def wanting(**sizing: int) -> Effective:
+    return Effective(model="lanczos", format="webp", quality=90, lossless=False, **sizing)
+
+
+@pytest.mark.parametrize(
+    ("format_", "sizing", "code"),
+    [
+        ("jpeg", {"width": 1600}, None),
+        ("jpeg", {"width": 1601}, "options_invalid"),
+        ("png", {"width": 1601}, None),  # it may lie on its side, and then it is 300 wide
+        ("webp", {"width": 4800}, None),
+        ("avif", {"width": 4801}, "options_invalid"),
+        ("png", {"scale": 17}, "options_invalid"),
+    ],
+)
+def test_an_output_is_refused_only_when_it_is_impossible_whichever_way_up(
+    format_: str, sizing: dict[str, int], code: str | None
+) -> None:
+    header = Header(format_, 100, 300)
+    if code is None:
+        check_outputs(header, wanting(**sizing))
+        return
+    with pytest.raises(PipelineError, match="100 x 300") as refused:
+        check_outputs(header, wanting(**sizing))
+    assert refused.value.code == code
+
+
+def test_what_is_too_long_for_its_format_is_refused_before_any_pixel_is_read() -> None:
+    with pytest.raises(PipelineError, match="webp") as refused:
+        check_outputs(Header("jpeg", 5000, 10), wanting(scale=4))
+    assert refused.value.code == "format_limit_exceeded"
+    check_outputs(Header("tiff", None, None), wanting(scale=4))  # its size is not known yet
 
 
 def test_a_bitmap_stored_from_the_top_down_has_a_size_too() -> None:

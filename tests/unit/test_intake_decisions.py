@@ -34,6 +34,11 @@ def desk() -> Desk:
         ("a.png", picture() + bytes(LIMITS.upload_bytes), "image_too_large"),
         ("@x99/a.png", picture(), "options_invalid"),
         ("@nonsense/a.png", picture(), "options_invalid"),
+        ("@x2,w9/a.png", picture(), "options_invalid"),
+        ("@assess/a.png", picture(), "options_invalid"),
+        ("@lossless/a.jpg", picture(format_="JPEG"), "options_invalid"),
+        ("@w800/a.jpg", picture(8, 600, "JPEG"), "options_invalid"),
+        ("@x16,webp/a.jpg", picture(1024, 8, "JPEG"), "format_limit_exceeded"),
     ],
 )
 async def test_bad_input_fails_with_a_code_a_hint_and_an_error_file(
@@ -49,7 +54,18 @@ async def test_bad_input_fails_with_a_code_a_hint_and_an_error_file(
     assert (problem["code"], problem["job_id"], problem["hint"]) == (code, job.id, job.error.hint)
 
 
-@pytest.mark.parametrize("metadata", [{"up-scale": "many"}, {"up-quality": "0"}, {"up-format": "gif"}])
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"up-scale": "many"},
+        {"up-quality": "0"},
+        {"up-format": "gif"},
+        {"up-scael": "2"},
+        {"up-scale": "2", "up-width": "9"},
+        {"up-outputs": '[{"format": "webp"}, {"format": "webp"}]'},  # one name for two
+        {"up-outputs": '[{"width": 33}]', "up-width": "32"},
+    ],
+)
 async def test_metadata_that_cannot_be_understood_fails_the_job(desk: Desk, metadata: dict[str, str]) -> None:
     job = await desk.send("a.png", metadata=metadata)
     assert job.error is not None
@@ -139,6 +155,19 @@ async def test_metadata_beats_the_segment_and_the_request_beats_both(desk: Desk)
     announced = await desk.announce(options={"scale": 4})
     bound = await desk.send(announced.source.key, metadata={"up-scale": "3"})
     assert (bound.options.effective["scale"], bound.options.origin["scale"]) == (4, "request")
+
+
+async def test_a_size_in_metadata_replaces_the_whole_size_of_the_segment(desk: Desk) -> None:
+    job = await desk.send("@x2,max40,photo/a.png", metadata={"up-width": "32", "up-outputs": '[{"width": 16}]'})
+    effective, origin = job.options.effective, job.options.origin
+    assert (effective["width"], origin["width"]) == (32, "metadata")
+    assert not {"scale", "max"} & effective.keys()
+    assert (effective["denoise"], origin["denoise"], origin["preset"]) == (33, "preset:photo", "segment")
+    assert effective["outputs"] == [{"format": "png", "quality": 100, "lossless": False, "width": 16}]
+
+
+async def test_a_picture_that_may_lie_on_its_side_is_queued_where_one_way_up_is_possible(desk: Desk) -> None:
+    assert (await desk.send("@w800/a.png", picture(8, 600))).status is Status.QUEUED
 
 
 async def test_an_owner_waits_in_the_interactive_lane_until_too_many_jobs_are_unfinished(desk: Desk) -> None:

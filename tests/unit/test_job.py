@@ -109,11 +109,28 @@ def test_the_first_upload_of_an_announced_job_is_run_one_and_a_later_one_is_the_
 @pytest.mark.parametrize("step", ["enqueue", "reject"])
 def test_a_new_run_forgets_everything_of_the_last_one(step: str) -> None:
     old = a_job(
-        S.SUCCEEDED, attempt=2, faults=1, outputs=(OUTPUT,), quality=PASS, started_at=NOON, completed_at=NOON, rev=9
-    )
+        S.SUCCEEDED, attempt=2, faults=1, outputs=(OUTPUT,), quality=PASS, notes=("a_note",),
+        started_at=NOON, completed_at=NOON, rev=9,
+    )  # fmt: skip
     new = STEPS[step](old)
     assert (new.run, new.attempt, new.faults, new.outputs, new.quality) == (2, 0, 0, (), None)
-    assert (new.started_at, new.lease_until, new.source, new.rev) == (None, None, SOURCE, 10)
+    assert (new.started_at, new.lease_until, new.source, new.rev, new.notes) == (None, None, SOURCE, 10, ())
+
+
+def test_a_job_that_succeeds_carries_its_notes_and_one_that_fails_its_verdict() -> None:
+    publishing = a_job(S.PUBLISHING)
+    noted = succeed(publishing, NOON, outputs=(OUTPUT,), quality=PASS, notes=("first_frame_only",))
+    assert (noted.quality, noted.notes) == (PASS, ("first_frame_only",))
+    bad = Verdict(verdict="fail", psnr_db=12.5, failed=("psnr_db",))
+    failed = fail(publishing, NOON, ERROR, quality=bad)
+    assert (failed.status, failed.quality, failed.outputs) == (S.FAILED, bad, ())
+
+
+def test_a_job_that_was_stored_before_there_were_notes_and_figures_is_read() -> None:
+    old = a_job(quality=PASS).model_dump(exclude={"notes"})
+    old["quality"] = {"verdict": "pass"}
+    assert Job.model_validate(old).quality == PASS
+    assert Job.model_validate(old).notes == ()
 
 
 @pytest.mark.parametrize("status", [S.PROCESSING, S.PUBLISHING])

@@ -1,40 +1,41 @@
-"""What users may ask for: the grammar of folders and metadata, and how the layers add up."""
+"""What users may ask for, in JSON and in object metadata, and the names that outputs get."""
 
+import json
 import string
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import PipelineError
+from pipeline.formats import MAX_SIDE_PX, Written
 from pipeline.options import (
-    DEFAULTS,
+    CONTENT_TYPES,
     EXTENSIONS,
     FORMAT_NAMES,
     Effective,
-    Format,
+    Extra,
+    ExtraOutput,
+    InvalidOptionsError,
+    Location,
     Options,
     error_key,
-    from_key,
+    extra_keys,
     from_metadata,
-    from_segment,
     output_key,
     parse,
-    resolve,
 )
+from tests.unit.wishes import FORMATS, wishes
 
-FORMATS: list[Format] = ["png", "jpeg", "webp"]
-WRITTEN: dict[Format, list[str]] = {"png": ["png"], "jpeg": ["jpg", "jpeg"], "webp": ["webp"]}
-wishes = st.builds(
-    Options,
-    scale=st.none() | st.integers(1000, 16000).map(lambda thousandths: thousandths / 1000),
-    model=st.none() | st.from_regex(r"[a-z0-9][a-z0-9._-]{0,63}", fullmatch=True),
-    format=st.none() | st.sampled_from(FORMATS),
-    quality=st.none() | st.integers(1, 100),
-    lossless=st.none() | st.just(True),
-)
+WRITTEN: dict[Written, list[str]] = {
+    "png": ["png"],
+    "jpeg": ["jpg", "jpeg"],
+    "webp": ["webp"],
+    "avif": ["avif"],
+    "tiff": ["tif", "tiff"],
+}
 names = st.text(st.characters(exclude_characters="/", exclude_categories=["Cs"]), min_size=1)
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -51,84 +52,96 @@ def refusal(read: Callable[[], Options]) -> str | None:
     return None
 
 
-@pytest.mark.parametrize(
-    ("segment", "options"),
-    [
-        ("@x4", Options(scale=4)),
-        ("@x1.5", Options(scale=1.5)),
-        ("@x16", Options(scale=16)),
-        ("@m-realesrgan-x4plus", Options(model="realesrgan-x4plus")),
-        ("@png", Options(format="png")),
-        ("@jpg", Options(format="jpeg")),
-        ("@jpeg", Options(format="jpeg")),
-        ("@webp", Options(format="webp")),
-        ("@q1", Options(quality=1)),
-        ("@q100", Options(quality=100)),
-        ("@lossless", Options(lossless=True)),
-        ("@x2,webp,q90", Options(scale=2, format="webp", quality=90)),
-        ("@lossless,m-lanczos,x3", Options(scale=3, model="lanczos", lossless=True)),
-    ],
-)
-def test_a_segment_says_what_the_grammar_says(segment: str, options: Options) -> None:
-    assert from_segment(segment) == options
+def refused_at(values: dict[str, Any]) -> list[Location]:
+    with pytest.raises(InvalidOptionsError) as refused:
+        parse(values)
+    return list(refused.value.wrong)
 
 
-@pytest.mark.parametrize(
-    "segment",
-    [
-        *("@", "@x", "@x0", "@x17", "@x4.", "@x-4", "@4x", "@X4", "@x4,", "@,x4", "@x4 ", "@x4;png", "@x1e3", "@q0"),
-        *("@q101", "@q1.5", "@m-", "@m-Ünder", "@m-a/b", "@gif", "@x2,x3", "@png,jpg", "@lossless,lossless", "@wörter"),
-    ],
-)
-def test_a_segment_that_cannot_be_understood_is_refused_by_name(segment: str) -> None:
-    with pytest.raises(PipelineError) as refused:
-        from_segment(segment)
-    assert refused.value.code == "options_invalid"
-
-
-@pytest.mark.parametrize(
-    ("key", "options"),
-    [
-        ("a.png", Options()),
-        ("trip/a.png", Options()),
-        ("trip/@x4/a.png", Options(scale=4)),
-        ("@x4/deep/er/a.png", Options(scale=4)),
-        ("@x4,webp/@x2/a.png", Options(scale=2)),  # the nearest one alone, not field by field
-        ("@@x4/a.png", Options()),
-        ("@x3/@@x4/a.png", Options(scale=3)),
-        ("@x3/@eaDir/a.png", Options(scale=3)),
-        ("@x4", Options()),  # a file's own name is never read
-        ("@x2/@x4", Options(scale=2)),
-        ("trip @x4/a.png", Options()),
-        ("x@4/a.png", Options()),
-    ],
-)
-def test_the_nearest_folder_that_is_an_option_counts(key: str, options: Options) -> None:
-    assert from_key(key) == options
-
-
-def test_a_folder_that_does_not_parse_is_refused_even_above_one_that_would() -> None:
-    with pytest.raises(PipelineError):
-        from_key("@x4/@nonsense/a.png")
+def test_every_format_that_is_written_has_names_an_ending_a_type_and_a_limit() -> None:
+    formats = set(get_args(Written))
+    for table in (WRITTEN, EXTENSIONS, CONTENT_TYPES, MAX_SIDE_PX):
+        assert table.keys() == formats
+    assert {name for names in WRITTEN.values() for name in names} == FORMAT_NAMES.keys()
 
 
 @given(wishes)
-def test_whatever_can_be_wished_for_can_be_written_as_a_folder(options: Options) -> None:
-    words = [
-        f"x{options.scale:g}" if options.scale is not None else "",
-        f"m-{options.model}" if options.model is not None else "",
-        f"q{options.quality}" if options.quality is not None else "",
-        "lossless" if options.lossless else "",
-        EXTENSIONS[options.format] if options.format is not None else "",
-    ]
-    said = [word for word in words if word]
-    if said:
-        assert from_key(f"@{','.join(said)}/a.png") == options
+def test_options_survive_json_and_metadata(options: Options) -> None:
+    said = options.model_dump(mode="json", exclude_none=True)
+    assert parse(json.loads(json.dumps(said))) == options
+    texts = {name: value if isinstance(value, str) else json.dumps(value) for name, value in said.items()}
+    assert from_metadata({f"up-{name}": text for name, text in texts.items()}) == options
 
 
-@given(st.text() | st.lists(st.sampled_from(["@", "x", "4", "q", "m-", ",", "/", ".", "png"])).map("".join))
-def test_no_key_breaks_the_grammar(key: str) -> None:
-    assert refusal(lambda: from_key(key)) in (None, "options_invalid")
+@pytest.mark.parametrize(
+    ("values", "options"),
+    [
+        ({"denoise": "none"}, Options(denoise=0)),
+        ({"denoise": "Low"}, Options(denoise=33)),
+        ({"denoise": "medium"}, Options(denoise=66)),
+        ({"denoise": "high"}, Options(denoise=100)),
+        ({"denoise": 41}, Options(denoise=41)),
+        ({"face": True}, Options(face=100)),
+        ({"face": False}, Options(face=0)),
+        ({"face": 60}, Options(face=60)),
+        ({"format": "TIF"}, Options(format="tiff")),
+        ({"outputs": [{"format": "jpg", "width": 800}]}, Options(outputs=(Extra(format="jpeg", width=800),))),
+        ({"scale": 4, "min": 100, "max": 100}, Options(scale=4, min=100, max=100)),
+    ],
+)
+def test_options_have_the_names_that_people_use(values: dict[str, Any], options: Options) -> None:
+    assert parse(values) == options
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        *({"scale": 0.99}, {"scale": 16.1}, {"width": 0}, {"height": -1}, {"min": 1.5}, {"max": 2**31}, {"fit": "8x"}),
+        *(
+            {"fit": "800 x 600"},
+            {"model": "../x"},
+            {"model": "X"},
+            {"model": ""},
+            {"denoise": 101},
+            {"denoise": "much"},
+        ),
+        *({"face": -1}, {"face": "yes please"}, {"strength": 101}, {"format": "gif"}, {"quality": 0}, {"quality": 101}),
+        *({"lossless": 2}, {"metadata": "gps"}, {"gray": "grey"}, {"preset": "Photo"}, {"precision": "best"}),
+        *({"outputs": {}}, {"outputs": [{}] * 9}, {"outputs": "[{}"}, {"outputs": "x"}, {"outputs": [1]}),
+    ],
+)
+def test_a_value_out_of_range_is_refused_under_its_name(values: dict[str, Any]) -> None:
+    (name,) = values
+    assert {where[0] for where in refused_at(values)} == {name}
+
+
+@pytest.mark.parametrize("name", ["scale", "width", "height", "min", "max", "denoise", "strength", "quality"])
+def test_yes_is_no_number(name: str) -> None:
+    assert refused_at({name: True}) == [(name,)]
+
+
+def test_what_is_wrong_inside_an_output_is_named_by_its_place() -> None:
+    outputs = [{"format": "webp"}, {"format": "gif", "widht": 7}, {"width": True}]
+    assert refused_at({"outputs": outputs}) == [
+        ("outputs", 1, "format"), ("outputs", 1, "widht"), ("outputs", 2, "width"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("values", "wrong"),
+    [
+        ({"scale": 2, "width": 800}, ["scale", "width"]),
+        ({"scale": 2, "fit": "8x6"}, ["scale", "fit"]),
+        ({"width": 8, "height": 6, "fit": "8x6"}, ["width", "height", "fit"]),
+        ({"max": 8, "height": 6}, ["max", "height"]),
+        ({"min": 2, "max": 1}, ["min"]),
+    ],
+)
+def test_sizes_that_contradict_each_other_are_refused_with_what_to_do(values: dict[str, Any], wrong: list[str]) -> None:
+    assert refused_at(values) == [(name,) for name in wrong]
+    with pytest.raises(InvalidOptionsError) as refused:
+        from_metadata({f"up-{name}": str(value) for name, value in values.items()})
+    assert "scale" in refused.value.hint or "min" in refused.value.hint
 
 
 @given(st.dictionaries(st.sampled_from(list(Options.model_fields)) | st.text(), json_values))
@@ -163,43 +176,20 @@ def test_no_metadata_breaks_the_options(metadata: dict[str, str]) -> None:
         ({"up-scale": "1.5", "up-format": "JPG"}, Options(scale=1.5, format="jpeg")),
         ({"up-model": "lanczos", "up-quality": "80"}, Options(model="lanczos", quality=80)),
         ({"up-lossless": "true"}, Options(lossless=True)),
-        ({"up-job": "job_1", "up-sha256": "ff", "mtime": "17", "scale": "9", "s3cmd-attrs": "x"}, Options()),
+        ({"up-denoise": "low", "up-face": "true", "up-gray": "1"}, Options(denoise=33, face=100, gray=True)),
+        ({"up-fit": "800x600", "up-metadata": "keep-gps"}, Options(fit="800x600", metadata="keep-gps")),
+        ({"up-outputs": '[{"format": "avif", "width": 9}]'}, Options(outputs=(Extra(format="avif", width=9),))),
+        ({"mtime": "17", "scale": "9", "s3cmd-attrs": "x", "up": "x"}, Options()),
+        ({"up-job": "job_1", "up-sha256": "ff", "up-model": "lanczos"}, Options()),  # the copy of an output of ours
+        ({"up-job": "job_1", "up-model": "lanczos", "up-scale": "2"}, Options(scale=2)),
     ],
 )
 def test_metadata_speaks_up_and_what_other_tools_write_is_ignored(metadata: dict[str, str], options: Options) -> None:
     assert from_metadata(metadata) == options
 
 
-@given(
-    st.lists(st.tuples(st.sampled_from(["request", "metadata", "segment"]), wishes), unique_by=lambda layer: layer[0])
-)
-def test_each_field_comes_from_the_first_layer_that_says_it(layers: list[tuple[str, Options]]) -> None:
-    resolved = resolve(layers, source_format="webp")
-    last = [("source", Options(format="webp")), ("default", DEFAULTS)]
-    for field in Effective.model_fields:
-        origin, value = next(
-            (name, found) for name, layer in [*layers, *last] if (found := getattr(layer, field)) is not None
-        )
-        assert (resolved.effective[field], resolved.origin[field]) == (value, origin)
-    assert Effective.model_validate(resolved.effective)
-
-
-@given(wishes, wishes)
-def test_requested_is_what_the_request_said_and_nothing_else(request_: Options, metadata: Options) -> None:
-    resolved = resolve([("request", request_), ("metadata", metadata)], source_format="png")
-    assert parse(resolved.requested) == request_
-
-
-@pytest.mark.parametrize(
-    ("source_format", "written"),
-    [("png", "png"), ("jpeg", "jpeg"), ("webp", "webp"), ("tiff", "png"), ("gif", "png"), (None, "png")],
-)
-def test_the_format_of_the_source_is_kept_where_it_can_be_written(source_format: str | None, written: str) -> None:
-    assert resolve([], source_format=source_format).effective["format"] == written
-
-
 @given(names, st.sampled_from(FORMATS), st.sampled_from(string.ascii_letters))
-def test_an_output_has_the_key_of_its_upload_or_one_extension_more(name: str, wanted: Format, first: str) -> None:
+def test_an_output_has_the_key_of_its_upload_or_one_extension_more(name: str, wanted: Written, first: str) -> None:
     for extension in FORMAT_NAMES:
         key = f"trip/{first}{name}.{extension}"
         same = extension in WRITTEN[wanted]
@@ -214,12 +204,50 @@ def test_an_output_has_the_key_of_its_upload_or_one_extension_more(name: str, wa
         ("a.JPEG", "jpeg", "a.JPEG"),
         ("a.jpg", "webp", "a.jpg.webp"),
         ("a.tiff", "png", "a.tiff.png"),
+        ("a.TIFF", "tiff", "a.TIFF"),
+        ("a.png", "tiff", "a.png.tif"),
+        ("a.png", "avif", "a.png.avif"),
         ("a", "png", "a.png"),
         ("trip.png/a", "png", "trip.png/a.png"),
     ],
 )
-def test_output_keys(key: str, wanted: Format, output: str) -> None:
+def test_output_keys(key: str, wanted: Written, output: str) -> None:
     assert output_key(key, wanted) == output
+
+
+def test_a_misspelt_wish_is_refused_and_not_ignored() -> None:
+    with pytest.raises(PipelineError, match="scael"):
+        from_metadata({"up-scael": "2"})
+
+
+def writing(format_: Written, *extras: tuple[Written, int | None]) -> Effective:
+    outputs = tuple(ExtraOutput(format=name, quality=90, lossless=False, width=width) for name, width in extras)
+    return Effective(scale=4, model="lanczos", format=format_, quality=90, lossless=False, outputs=outputs)
+
+
+def test_further_outputs_lie_beside_the_main_one_under_its_whole_name() -> None:
+    effective = writing("jpeg", ("webp", None), ("webp", 800), ("jpeg", 800), ("jpeg", None), ("tiff", 1))
+    assert extra_keys("trip/a.jpg", effective) == (
+        *("trip/a.jpg.webp", "trip/a.jpg.w800.webp", "trip/a.jpg.w800.jpg", "trip/a.jpg.jpg"),
+        "trip/a.jpg.w1.tif",
+    )
+    assert extra_keys("a.bmp", writing("png", ("avif", None))) == ("a.bmp.png.avif",)
+    assert extra_keys("a.png", writing("png")) == ()
+
+
+@given(
+    st.sampled_from(FORMATS),
+    st.lists(st.tuples(st.sampled_from(FORMATS), st.none() | st.integers(1, 3)), max_size=8),
+)
+def test_no_two_outputs_of_a_job_have_one_key(format_: Written, extras: list[tuple[Written, int | None]]) -> None:
+    effective = writing(format_, *extras)
+    if len(set(extras)) < len(extras):
+        with pytest.raises(InvalidOptionsError, match="outputs") as refused:
+            extra_keys("a.jpg", effective)
+        ((_, position),) = refused.value.wrong
+        assert extras[int(position)] in extras[: int(position)]
+    else:
+        assert len({output_key("a.jpg", format_), *extra_keys("a.jpg", effective)}) == len(extras) + 1
 
 
 def test_a_failure_lies_beside_the_output_under_the_whole_key() -> None:

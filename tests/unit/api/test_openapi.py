@@ -1,5 +1,6 @@
 """The description of the service, and the page for people."""
 
+import json
 import re
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from starlette.routing import Route
 
 from api.app import TABLE, create_app, openapi
 from pipeline.errors import CODES
+from pipeline.options import EXTENSIONS, Options
 from tests.unit.api.conftest import World
 
 PAGE = (Path(__file__).parents[3] / "docs" / "api.md").read_text()
@@ -39,6 +41,18 @@ def test_every_call_has_a_name_of_its_own_a_sentence_and_says_who_may_make_it() 
         assert operation["summary"]
         assert "security" in operation
         assert {"413", "500"} <= operation["responses"].keys()
+
+
+def test_every_option_is_described_with_its_range() -> None:
+    options = openapi()["components"]["schemas"]["Options"]
+    assert options["properties"].keys() == Options.model_fields.keys()
+    assert options["additionalProperties"] is False
+    described = {name: json.dumps(schema) for name, schema in options["properties"].items()}
+    assert '"maximum": 16' in described["scale"]
+    assert '"low"' in described["denoise"]
+    assert '"boolean"' in described["face"]
+    assert '"maxItems": 8' in described["outputs"]
+    assert all(f'"{name}"' in described["format"] for name in EXTENSIONS)
 
 
 def test_every_declared_code_is_a_known_one() -> None:

@@ -30,6 +30,7 @@ def test_a_model_is_available_once_one_worker_has_it(world: World, order: tuple[
     (model,) = world.alice.get("/v1/models").json()["items"]
     assert model == {
         "name": "m", "scales": [2, 4], "architecture": None, "licence": "BSD", "source": None, "available": True,
+        "denoises": False, "reason": None,
     }  # fmt: skip
 
 

@@ -92,7 +92,11 @@ def test_sizes_up_to_the_limit_are_taken(world: World, size: float) -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"scale": 0.5}, {"scale": 17}, {"scale": "big"}, {"sharpness": 1}, {"format": "gif"}, "x4", [4], None]
+    "options",
+    [
+        *({"scale": 0.5}, {"scale": 17}, {"scale": "big"}, {"sharpness": 1}, {"format": "gif"}, "x4", [4], None),
+        *({"scale": 2, "width": 9}, {"min": 2, "max": 1}, {"outputs": [{}] * 9}, {"fit": "wide"}),
+    ],
 )
 def test_options_that_are_not_understood_are_refused_in_both_calls(world: World, options: object) -> None:
     assert problem(announce(world, options=options)) == (422, "options_invalid")
@@ -107,6 +111,9 @@ def test_options_that_are_not_understood_are_refused_in_both_calls(world: World,
         ({"sharpness": 1}, ["#/options/sharpness"]),
         ({"a/b~": 1}, ["#/options/a~1b~0"]),
         ({"scale": "big", "format": "gif", "lossless": True}, ["#/options/scale", "#/options/format"]),
+        ({"outputs": [{}, {"format": "gif"}]}, ["#/options/outputs/1/format"]),
+        ({"outputs": [{"a.b": 1}]}, ["#/options/outputs/0/a.b"]),
+        ({"scale": 2, "fit": "8x6"}, ["#/options/scale", "#/options/fit"]),
         ([4], ["#/options"]),
     ],
 )
@@ -116,6 +123,18 @@ def test_every_refused_option_is_named_by_its_pointer_in_both_calls(
     for answer in (announce(world, options=options), submit(world, options=json.dumps(options))):
         assert [error["pointer"] for error in answer.json()["errors"]] == where
         assert all(error["detail"] for error in answer.json()["errors"])
+
+
+def test_every_option_reaches_the_job_in_both_calls(world: World) -> None:
+    asked = {
+        "width": 800, "height": 600, "model": "lanczos", "denoise": "low", "face": True, "strength": 80,
+        "format": "jpg", "quality": 90, "lossless": False, "metadata": "keep-gps", "gray": True, "preset": "photo",
+        "precision": "fast", "outputs": [{"format": "webp", "width": 400}],
+    }  # fmt: skip
+    kept = asked | {"denoise": 33, "face": 100, "format": "jpeg"}
+    for answer in (announce(world, options=asked), submit(world, options=json.dumps(asked))):
+        shown = answer.json()
+        assert shown.get("job", shown)["options"]["requested"] == kept
 
 
 def test_a_refused_option_is_named_in_the_sentence_too(world: World) -> None:

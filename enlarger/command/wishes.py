@@ -1,0 +1,83 @@
+"""What `enlarger upscale` can ask of the service: its flags, as the options that the service takes."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Annotated, Any, Final
+
+import typer
+
+#: What people type for a format, and its name on the wire.
+FORMAT_ALIASES: Final = {"jpg": "jpeg", "tif": "tiff"}
+DEFAULT_SCALE: Final = 4
+#: Options that say how large the result is, and how each is written into its name.
+SIZES: Final = {"scale": "x", "width": "w", "height": "h", "min": "min", "max": "max", "fit": "fit"}
+
+
+class Preset(StrEnum):
+    """Named options."""
+
+    STANDARD = "standard"
+    PHOTO = "photo"
+    ART = "art"
+    FACE = "face"
+
+
+class Metadata(StrEnum):
+    """What becomes of EXIF and XMP."""
+
+    KEEP = "keep"
+    KEEP_GPS = "keep-gps"
+    COPYRIGHT = "copyright"
+    STRIP = "strip"
+
+
+class Precision(StrEnum):
+    """How exactly the network is computed."""
+
+    AUTO = "auto"
+    FAST = "fast"
+
+
+Scale = Annotated[
+    float | None, typer.Option(min=1, max=16, help="How many times wider and higher; 4 unless a size is given.")
+]
+Width = Annotated[int | None, typer.Option(min=1, metavar="PX", help="So wide; the height follows unless given.")]
+Height = Annotated[int | None, typer.Option(min=1, metavar="PX", help="So high; the width follows unless given.")]
+Min = Annotated[
+    int | None, typer.Option("--min", min=1, metavar="PX", help="Shorter side at least; bounds --scale if given.")
+]
+Max = Annotated[
+    int | None, typer.Option("--max", min=1, metavar="PX", help="Longer side at most; bounds --scale if given.")
+]
+Fit = Annotated[str | None, typer.Option(metavar="WxH", help="As large as fits into this box.")]
+ModelName = Annotated[
+    str | None, typer.Option("--model", help="A name from `enlarger models ls`; else the service's choice.")
+]
+PresetName = Annotated[Preset | None, typer.Option("--preset", help="Named options; what else you say wins.")]
+Denoise = Annotated[str | None, typer.Option(metavar="0..100", help="Or none, low, medium, high.")]
+Strength = Annotated[int | None, typer.Option(min=0, max=100, help="How much of the network shows, over Lanczos.")]
+Format = Annotated[
+    str | None, typer.Option("--format", help="jpg, png, webp, avif or tiff; else the photograph's own.")
+]
+Quality = Annotated[int | None, typer.Option(min=1, max=100, help="For formats that lose something.")]
+Lossless = Annotated[bool, typer.Option("--lossless", help="Every pixel exactly: webp, png, tiff.")]
+Policy = Annotated[Metadata | None, typer.Option("--metadata", help="What becomes of EXIF and XMP.")]
+Gray = Annotated[bool, typer.Option("--gray", help="Without colour.")]
+Exactness = Annotated[Precision | None, typer.Option("--precision", help="fast may trade exactness for speed.")]
+
+
+def options(flags: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a request: what was said, and the scale that the names of results promise."""
+    said = {name: value for name, value in flags.items() if value is not None and value is not False}
+    if "format" in said:
+        said["format"] = FORMAT_ALIASES.get(said["format"], said["format"])
+    return said if said.keys() & SIZES.keys() else {"scale": DEFAULT_SCALE} | said
+
+
+def label(wanted: Mapping[str, Any]) -> str:
+    """How a result's name tells its size, such as `x4` or `w800-h600`."""
+    return "-".join(
+        f"{word}{wanted[name]:g}" if name == "scale" else f"{word}{wanted[name]}"
+        for name, word in SIZES.items()
+        if name in wanted
+    )
