@@ -13,7 +13,7 @@ HINTS: Final[dict[str, str]] = {
     "image_too_large": "Make the picture smaller, or cut it into parts, then upload those.",
     "format_limit_exceeded": "Choose PNG as the output format, or a smaller scale.",
     "decode_timeout": "Open the picture in an editor, save it as a plain PNG or JPEG, then upload that file.",
-    "options_invalid": "Choose PNG or WebP for a lossless output.",
+    "options_invalid": "Choose PNG, TIFF or WebP for a lossless output.",
     "worker_crashed": "This was not found to be the picture's fault. Try the job again.",
 }
 
