@@ -15,23 +15,22 @@ in and pixels come out through sealed memory, whose header is checked before it 
 
 import asyncio
 import ctypes
-import fcntl
 import json
-import mmap
 import os
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from pipeline.errors import PipelineError
-from pipeline.formats import Format
-from processors.picture import Picture, load, room_bytes, store, stored_bytes
+from pipeline.formats import Written
+from processors.canvas import Encoding, Feed, shared
+from processors.picture import Layout, Picture, blank, load, room_bytes
 from processors.refusals import HINTS, refusal
 from processors.zygote import ANSWER, ANSWERED, EXIT_CODE, MAX_REFUSAL_BYTES, NOTHING, REFUSAL, Order
 
@@ -43,7 +42,10 @@ _BYTES_PER_PIXEL: Final = 24  # Pillow's 4, twice while it converts, and the arr
 _ENCODE_SECONDS: Final = 30.0
 _ENCODE_SECONDS_PER_MEGAPIXEL: Final = 0.5  # ten times what the slowest, lossless WebP, takes on one slow core
 _CRASHES: Final = frozenset((signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGILL, signal.SIGFPE))
-_SEALS: Final = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL  # a shrunk file would kill its reader
+#: What an encoder of whole pictures takes at most, alpha and full chroma counted; the others work on bands, on threads.
+_ENCODE_BYTES_PER_PIXEL: Final[Mapping[Written, int]] = {"jpeg": 16, "webp": 48, "avif": 64}
+_BYTES_PER_THREAD: Final = 32 << 20  # its stack, and the bands that it has in work
+_ROWS_PER_THREAD: Final = 32  # of a picture so wide that a row is more than a band should be
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,7 @@ class Limits:
 
 
 class Sandbox:
-    """At most *slots* codec children at once. *codec* names the module that they run."""
+    """At most *slots* decodes at once. *codec* names the module that the children run."""
 
     def __init__(self, *, slots: int, codec: str = "processors.codecs") -> None:
         self._slots = asyncio.Semaphore(slots)
@@ -77,7 +79,7 @@ class Sandbox:
         with theirs:
             self._zygote = subprocess.Popen(
                 [sys.executable, "-P", "-s", "-m", "processors.zygote", str(theirs.fileno()), self._codec],
-                env={"PYTHONPATH": os.pathsep.join(sys.path), "OPENBLAS_NUM_THREADS": "1"},
+                env={"PYTHONPATH": os.pathsep.join(sys.path), "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 pass_fds=(theirs.fileno(),),
@@ -104,7 +106,7 @@ class Sandbox:
                 self._zygote.wait()
         self._control = self._zygote = None
 
-    async def decode(self, data: bytes, *, limits: Limits) -> Picture:
+    async def decode(self, data: bytes, *, limits: Limits, metadata: str = "keep") -> Picture:
         """Decode one file; see `processors.codecs.decode`. Cancelling ends the child.
 
         Raises:
@@ -117,69 +119,86 @@ class Sandbox:
             call="decode",
             memory_bytes=_BASE_BYTES + _BYTES_PER_PIXEL * limits.max_pixels + len(data),
             wall_seconds=limits.wall_seconds,
-            options={"max_pixels": limits.max_pixels},
+            options={"max_pixels": limits.max_pixels, "metadata": metadata},
         )
-
-        def fill(memory: memoryview) -> None:
-            memory[:] = data
-
-        body = await self._run(order, fill, source_bytes=len(data), answer_bytes=room_bytes(limits.max_pixels))
+        async with self._slots:
+            with shared(len(data)) as (source_fd, source), shared(room_bytes(limits.max_pixels)) as (answer_fd, answer):
+                source[:] = data
+                with self._child(order, source_fd, answer_fd) as status:
+                    body = await _answered(order, status, answer)
         try:
             return load(body, max_pixels=limits.max_pixels)
         except ValueError as error:
             raise refusal("image_corrupt", f"The decoder broke on the file: {error}.") from error
 
+    @asynccontextmanager
+    async def encoding(  # noqa: PLR0913 - what a picture carries, and what becomes of it
+        self,
+        layout: Layout,
+        *,
+        format: Written,  # noqa: A002
+        icc: bytes | None = None,
+        exif: bytes = b"",
+        xmp: bytes = b"",
+        quality: int | None = None,
+        lossless: bool = False,
+        keep: bool = False,
+    ) -> AsyncIterator[Encoding]:
+        """Encode a picture while it is written; see `processors.codecs.write`, and `Encoding` for what to do.
+
+        The child starts at once and sleeps until rows are final. It has no deadline until `Encoding.finish`, and ends
+        with the block, or with this process, however late the last row is. Encodings take no slot: each lives as long
+        as the work that writes it.
+
+        Args:
+            layout: Size, depth and light of the picture. What it says of profile and metadata is not used.
+            format: Of the output; the other options are as in `processors.codecs.write`.
+            icc: As of `Picture`.
+            exif: As of `Picture`.
+            xmp: As of `Picture`.
+            quality: 1-100; None for the format's own.
+            lossless: Where the format has a choice.
+            keep: Leave the picture as it is. Otherwise its rows are given back as they are encoded, and read as zeros.
+        """
+        sizes = {"icc_bytes": len(icc or b""), "exif_bytes": len(exif), "xmp_bytes": len(xmp)}
+        layout = layout.model_copy(update=sizes)
+        options = {"format": format, "quality": quality, "lossless": lossless}
+        order = _encode_order(layout, options, keep=keep)
+        size = layout.spans(len(layout.model_dump_json()))[-1].stop
+        feed = Feed(layout.height)
+        with closing(feed), shared(size) as (canvas_fd, canvas), shared(2 * size + _BASE_BYTES) as (answer_fd, answer):
+            picture = blank(layout, canvas, icc=icc, exif=exif, xmp=xmp)
+            with self._child(order, canvas_fd, answer_fd, feed.fd) as status:
+                yield Encoding(picture, feed, partial(_answered, order, status, answer))
+
     async def encode(
         self,
         picture: Picture,
         *,
-        format: Format,  # noqa: A002
+        format: Written,  # noqa: A002
         quality: int | None = None,
         lossless: bool = False,
-    ) -> bytes:
-        """Encode *picture*; see `processors.codecs.encode`. Cancelling ends the child.
+    ) -> memoryview:
+        """Encode a picture that is all there; otherwise as `encoding`.
 
         Raises:
-            PipelineError: What the codec raises, or `worker_crashed` when the child did not finish.
+            PipelineError: As `Encoding.finish`.
         """
-        size, area = stored_bytes(picture), picture.width * picture.height
-        order = Order(
-            call="encode",
-            memory_bytes=_BASE_BYTES + _BYTES_PER_PIXEL * area,
-            wall_seconds=_ENCODE_SECONDS + _ENCODE_SECONDS_PER_MEGAPIXEL * area / 1e6,
-            options={"format": format, "quality": quality, "lossless": lossless},
-        )
-        room = 2 * size + _BASE_BYTES  # noise can leave a codec larger than it came in
-        body = await self._run(order, partial(store, picture), source_bytes=size, answer_bytes=room)
-        return body.tobytes()
+        about: dict[str, Any] = {"icc": picture.icc, "exif": picture.exif, "xmp": picture.xmp}
+        how: dict[str, Any] = {"format": format, "quality": quality, "lossless": lossless}
+        async with self.encoding(Layout.of(picture), **about, **how) as encoding:
+            await asyncio.to_thread(encoding.fill, picture)
+            return await encoding.finish()
 
-    async def _run(
-        self, order: Order, fill: Callable[[memoryview], None], *, source_bytes: int, answer_bytes: int
-    ) -> memoryview:
-        """The bytes that a child answers *order* with, after *fill* wrote what it is to read."""
-        async with self._slots:
-            with _shared(source_bytes) as (source_fd, source), _shared(answer_bytes) as (answer_fd, answer):
-                await asyncio.to_thread(fill, source)
-                code = await self._exit_code(order, source_fd, answer_fd)
-        if code != 0:
-            raise _death(order, code)
-        return _body(order, answer)
-
-    async def _exit_code(self, order: Order, *fds: int) -> int:
-        """Have *order* carried out by a child; its exit code. The child dies with the socket that this waits on."""
+    @contextmanager
+    def _child(self, order: Order, *fds: int) -> Iterator[socket.socket]:
+        """Have *order* carried out by a child that dies with the block; its exit code comes out of the socket."""
         mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with mine:
             with theirs:
-                self._send(json.dumps(asdict(order)).encode(), [*fds, theirs.fileno()])
+                self._send(json.dumps(asdict(order)).encode(), [*fds[:2], theirs.fileno(), *fds[2:]])
             mine.setblocking(False)
-            try:
-                async with asyncio.timeout(order.wall_seconds):
-                    status = await asyncio.get_running_loop().sock_recv(mine, EXIT_CODE.size)
-            except TimeoutError:
-                return -signal.SIGXCPU
-        if len(status) != EXIT_CODE.size:
-            raise refusal("worker_crashed", "The codec process ended during the work.")
-        return int(EXIT_CODE.unpack(status)[0])
+            yield mine
 
     def _send(self, message: bytes, fds: list[int]) -> None:
         if self._control is None:
@@ -192,16 +211,35 @@ class Sandbox:
             socket.send_fds(self._control, [message], fds)
 
 
-@contextmanager
-def _shared(size: int) -> Iterator[tuple[int, memoryview]]:
-    """*size* bytes of zeroed memory, and a descriptor for it within the block; no reader can shrink or grow it."""
-    fd = os.memfd_create("picture", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+def _encode_order(layout: Layout, options: dict[str, Any], *, keep: bool) -> Order:
+    """Formats that are encoded in bands have threads for them, and memory for a few bands each."""
+    area, per_pixel = layout.width * layout.height, _ENCODE_BYTES_PER_PIXEL.get(options["format"])
+    threads = len(os.sched_getaffinity(0)) if per_pixel is None else 0
+    row_bytes = layout.width * (layout.channels + layout.has_alpha) * layout.depth // 8
+    in_bands = threads * (_BYTES_PER_THREAD + _ROWS_PER_THREAD * row_bytes)
+    return Order(
+        call="encode",
+        memory_bytes=_BASE_BYTES + (in_bands if per_pixel is None else per_pixel * area),
+        wall_seconds=_ENCODE_SECONDS + _ENCODE_SECONDS_PER_MEGAPIXEL * area / 1e6,
+        options=options,
+        threads=threads,
+        keep=keep,
+    )
+
+
+async def _answered(order: Order, status: socket.socket, answer: memoryview) -> memoryview:
+    """The bytes that a child answers *order* with, once its exit code has come out of *status*."""
     try:
-        os.ftruncate(fd, size)
-        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _SEALS)
-        yield fd, memoryview(mmap.mmap(fd, size))
-    finally:
-        os.close(fd)
+        async with asyncio.timeout(order.wall_seconds):
+            exited = await asyncio.get_running_loop().sock_recv(status, EXIT_CODE.size)
+    except TimeoutError:
+        raise _death(order, -signal.SIGXCPU) from None
+    if len(exited) != EXIT_CODE.size:
+        raise refusal("worker_crashed", "The codec process ended during the work.")
+    (code,) = EXIT_CODE.unpack(exited)
+    if code != 0:
+        raise _death(order, code)
+    return _body(order, answer)
 
 
 def _death(order: Order, code: int) -> PipelineError:

@@ -3,7 +3,8 @@
 It is started by `processors.sandbox` with an empty environment and one socket. Each packet on that socket orders one
 child and brings three descriptors: memory to read, memory to answer into, and a socket that stays with this process.
 The child's exit code is sent there; when its other end is closed, the child is killed. The child itself keeps no
-descriptor of any of them.
+descriptor of any of them. An order to encode brings a fourth, which the child keeps: a counter of the rows that are
+final. So it may sleep for as long as they take, and still ends with whoever was to write them.
 """
 
 import contextlib
@@ -20,22 +21,29 @@ import signal
 import socket
 import struct
 import sys
+import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Literal, NoReturn, Protocol, TypeAlias
+from typing import Any, Final, Literal, NoReturn, Protocol, TypeAlias
 
 from pipeline.errors import PipelineError
-from processors.picture import Picture, load, store, stored_bytes
+from pipeline.formats import Written
+from processors.bands import Bands, Output
+from processors.canvas import Canvas
+from processors.picture import Picture, store, stored_bytes
 from processors.refusals import refusal
 
 Call: TypeAlias = Literal["decode", "encode"]
 
 EXIT_CODE: Final = struct.Struct("<i")  # as subprocess has it: minus the signal's number when one ended the child
-ANSWER: Final = struct.Struct("<BQ")  # one of the following three, and how many bytes come after
+#: One of the following three, and how many bytes come after; as long as makes samples behind it lie aligned.
+ANSWER: Final = struct.Struct("<BQ55x")
 NOTHING, ANSWERED, REFUSAL = range(3)
 MAX_REFUSAL_BYTES: Final = 1000
 
+_KEPT_FD: Final = 3
+_STACK_BYTES: Final = 1 << 20
 _NOBODY: Final = 65_534
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_NO_NEW_PRIVS: Final = 38
@@ -47,12 +55,21 @@ _LANDLOCK_EVERY_FILE_ACCESS: Final = (1 << 13) - 1  # the thirteen of its first 
 class Codec(Protocol):
     """The module that runs in the children."""
 
-    def decode(self, data: bytes, *, max_pixels: int) -> Picture:
+    def decode(self, data: bytes, *, max_pixels: int, metadata: str) -> Picture:
         """File bytes to a picture."""
         ...
 
-    def encode(self, picture: Picture, *, format: str, quality: int | None, lossless: bool) -> bytes:  # noqa: A002
-        """A picture to file bytes."""
+    def write(
+        self,
+        picture: Picture,
+        file: Output,
+        bands: Bands,
+        *,
+        format: Written,  # noqa: A002
+        quality: int | None,
+        lossless: bool,
+    ) -> None:
+        """A picture to file bytes, as its rows become final."""
         ...
 
     def warm(self) -> None:
@@ -62,12 +79,23 @@ class Codec(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """One child's work: *options* are the call's own keyword arguments. Its CPU time ends soon after *wall_seconds*."""
+    """One child's work.
+
+    Args:
+        call: What it does.
+        memory_bytes: What it may take beside the memory that it shares.
+        wall_seconds: Its CPU time ends soon after.
+        options: The call's own keyword arguments.
+        threads: How many work for it.
+        keep: The rows of a picture are left as they are once they are encoded.
+    """
 
     call: Call
     memory_bytes: int
     wall_seconds: float
-    options: dict[str, object]
+    options: dict[str, Any]
+    threads: int = 0
+    keep: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +115,7 @@ def serve(control: socket.socket, codec: Codec) -> None:
         # One event at a time: handling it may close a descriptor whose number the next event in the list would name.
         fd = poll.poll()[0][0]
         if fd == control.fileno():
-            message, fds, _, _ = socket.recv_fds(control, 65_536, 3)
+            message, fds, _, _ = socket.recv_fds(control, 65_536, 4)
             if not message:
                 break
             child = _fork(Order(**json.loads(message)), codec, fds)
@@ -108,10 +136,11 @@ def _fork(order: Order, codec: Codec, fds: list[int]) -> Child:
     parent = os.getpid()
     pid = os.fork()
     if pid == 0:
-        _work(order, codec, *fds[:2], parent=parent)
-    source, answer, status = fds
-    os.close(source)
-    os.close(answer)
+        source, answer, _, *feed = fds
+        _work(order, codec, source, answer, *feed, parent=parent)
+    source, answer, status, *feed = fds
+    for fd in (source, answer, *feed):
+        os.close(fd)
     return Child(pid, os.pidfd_open(pid), socket.socket(fileno=status))
 
 
@@ -125,15 +154,19 @@ def _settle(child: Child) -> None:
     os.close(child.pidfd)
 
 
-def _work(order: Order, codec: Codec, source_fd: int, answer_fd: int, *, parent: int) -> NoReturn:
+def _work(order: Order, codec: Codec, source_fd: int, answer_fd: int, feed_fd: int = -1, *, parent: int) -> NoReturn:
     """The life of a child. Only the exit code and the bytes in the answer memory leave it."""
     code = 1
     try:
-        source = memoryview(mmap.mmap(source_fd, 0))
-        answer = memoryview(mmap.mmap(answer_fd, 0))
-        _confine(memory_bytes=order.memory_bytes, cpu_seconds=math.ceil(order.wall_seconds) + 1)
+        source = mmap.mmap(source_fd, 0, access=mmap.ACCESS_READ if order.keep else mmap.ACCESS_WRITE)
+        answer = mmap.mmap(answer_fd, 0)
+        with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123 - before pathlib could be needed
+            mapped_bytes = int(file.read().split()[0]) * mmap.PAGESIZE
+        _confine(feed_fd)
+        work = _CALLS[order.call](order, codec, source)  # its threads start here and inherit what came before
+        _limit(memory_bytes=mapped_bytes + order.memory_bytes, cpu_seconds=math.ceil(order.wall_seconds) + 1)
         if os.getppid() == parent:  # or it died before the kernel was told to end this process with it
-            _answer(order, codec, source, answer)
+            _answer(work, answer)
             code = 0
     except BaseException:  # noqa: BLE001 - a child must never return into the loop of its parent
         traceback.print_exc()
@@ -141,14 +174,11 @@ def _work(order: Order, codec: Codec, source_fd: int, answer_fd: int, *, parent:
         os._exit(code)
 
 
-def _confine(*, memory_bytes: int, cpu_seconds: int) -> None:
-    """Give up, for good, everything but computing: no files, sockets, processes, privileges or unbounded memory.
+def _confine(kept_fd: int) -> None:
+    """Give up, for good, files, sockets and privileges; of open descriptors, *kept_fd* alone is left.
 
-    Memory that is mapped already is kept on top of *memory_bytes*. Landlock is used where the kernel has it: it also
-    refuses what needs no descriptor, such as removing a file.
+    Landlock is used where the kernel has it: it also refuses what needs no descriptor, such as removing a file.
     """
-    with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123 - before pathlib could be needed
-        mapped_bytes = int(file.read().split()[0]) * mmap.PAGESIZE
     libc = ctypes.CDLL(None)
     libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     every_access = struct.pack("<Q", _LANDLOCK_EVERY_FILE_ACCESS)
@@ -159,55 +189,61 @@ def _confine(*, memory_bytes: int, cpu_seconds: int) -> None:
         os.setresuid(_NOBODY, _NOBODY, _NOBODY)
     os.dup2(0, 2)  # what a C library says about a stranger's bytes is nothing for our log
     libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    for kind, soft, hard in _limits(mapped_bytes + memory_bytes, cpu_seconds):
-        resource.setrlimit(kind, (soft, hard))
-    os.closerange(3, 1 << 20)
+    if kept_fd >= 0:
+        os.dup2(kept_fd, _KEPT_FD)
+    os.closerange(_KEPT_FD + (kept_fd >= 0), 1 << 20)
 
 
-def _limits(memory_bytes: int, cpu_seconds: int) -> Iterator[tuple[int, int, int]]:
-    yield resource.RLIMIT_AS, memory_bytes, memory_bytes
-    yield resource.RLIMIT_CPU, cpu_seconds, cpu_seconds + 1  # SIGXCPU first, which says why
+def _limit(*, memory_bytes: int, cpu_seconds: int) -> None:
+    """Bound memory and time, and open, start and write nothing more. All threads of the process share these limits."""
+    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+    resource.setrlimit(resource.RLIMIT_CPU, (cpu_seconds, cpu_seconds + 1))  # SIGXCPU first, which says why
     for kind in (resource.RLIMIT_NOFILE, resource.RLIMIT_NPROC, resource.RLIMIT_FSIZE, resource.RLIMIT_CORE):
-        yield kind, 0, 0
+        resource.setrlimit(kind, (0, 0))
 
 
-def _answer(order: Order, codec: Codec, source: memoryview, answer: memoryview) -> None:
-    body = answer[ANSWER.size :]
+def _answer(work: Callable[[mmap.mmap], None], answer: mmap.mmap) -> None:
+    """Put behind the head of *answer* what *work* writes there, or what it refuses with; then the head."""
+    answer.seek(ANSWER.size)
     try:
-        kind, size = ANSWERED, _CALLS[order.call](order, codec, source, body)
+        work(answer)
+        kind = ANSWERED
     except PipelineError as error:
-        kind, size = REFUSAL, _put_refusal(error, body)
+        kind = _put_refusal(error, answer)
     except MemoryError:
-        over = refusal("image_too_large", "The picture needs more memory than it may have.")
-        kind, size = REFUSAL, _put_refusal(over, body)
-    ANSWER.pack_into(answer, 0, kind, size)
+        kind = _put_refusal(refusal("image_too_large", "The picture needs more memory than it may have."), answer)
+    ANSWER.pack_into(answer, 0, kind, answer.tell() - ANSWER.size)
 
 
-def _decode(order: Order, codec: Codec, source: memoryview, body: memoryview) -> int:
-    picture = codec.decode(source.tobytes(), **order.options)  # type: ignore[arg-type]
-    store(picture, body)
-    return stored_bytes(picture)
+def _decoding(order: Order, codec: Codec, source: mmap.mmap) -> Callable[[mmap.mmap], None]:
+    def decode(answer: mmap.mmap) -> None:
+        picture = codec.decode(source[:], **order.options)
+        store(picture, memoryview(answer)[ANSWER.size :])
+        answer.seek(ANSWER.size + stored_bytes(picture))
+
+    return decode
 
 
-def _encode(order: Order, codec: Codec, source: memoryview, body: memoryview) -> int:
-    data = codec.encode(load(source, max_pixels=len(source)), **order.options)  # type: ignore[arg-type]
-    body[: len(data)] = data
-    return len(data)
+def _encoding(order: Order, codec: Codec, source: mmap.mmap) -> Callable[[mmap.mmap], None]:
+    canvas = Canvas(source, _KEPT_FD, keep=order.keep)
+    bands = Bands(order.threads, wait=canvas.wait, drop=canvas.drop)
+    return lambda answer: codec.write(canvas.picture, answer, bands, **order.options)
 
 
-_CALLS: Final = {"decode": _decode, "encode": _encode}
+_CALLS: Final = {"decode": _decoding, "encode": _encoding}
 
 
-def _put_refusal(error: PipelineError, body: memoryview) -> int:
-    text = f"{error.code}\n{error.detail}".encode()[:MAX_REFUSAL_BYTES]
-    body[: len(text)] = text
-    return len(text)
+def _put_refusal(error: PipelineError, answer: mmap.mmap) -> int:
+    answer.seek(ANSWER.size)
+    answer.write(f"{error.code}\n{error.detail}".encode()[:MAX_REFUSAL_BYTES])
+    return REFUSAL
 
 
 def main(control_fd: int, codec_name: str) -> None:
     """Load the codec module *codec_name*, say so, and serve."""
     codec: Codec = importlib.import_module(codec_name)
     codec.warm()
+    threading.stack_size(_STACK_BYTES)  # of children's threads: it counts as their memory
     gc.freeze()  # a collection in a child would touch, and so copy, every page of it
     with socket.socket(fileno=control_fd) as control:
         control.send(b"ready")

@@ -7,26 +7,33 @@ import os
 import resource
 import signal
 import socket
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
 
+from processors.bands import Bands, Output
 from processors.picture import Picture
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
-def decode(data: bytes, *, max_pixels: int) -> Picture:
+def decode(data: bytes, *, max_pixels: int, metadata: str) -> Picture:
     name, _, argument = data.decode().partition(" ")
     text = BEHAVIOURS[name](argument)
     return Picture(pixels=np.zeros((1, 1, 1), np.uint8), alpha=None, icc=json.dumps(text).encode(), format="png")
 
 
-def encode(picture: Picture, *, format: str, quality: int | None, lossless: bool) -> bytes:  # noqa: A002
-    decode(picture.icc or b"", max_pixels=1)
-    return b"done"
+def write(picture: Picture, file: Output, bands: Bands, *, format: str, quality: int | None, lossless: bool) -> None:  # noqa: A002
+    """Behave in each of the threads, or here when they are left out."""
+    name, _, argument = (picture.icc or b"").decode().partition(" ")
+    if name == "here":
+        name, _, argument = argument.partition(" ")
+        bands = Bands()
+    answers = bands.each(lambda _: BEHAVIOURS[name](argument), height=picture.height, rows=1)
+    file.write(json.dumps(list(answers)).encode())
 
 
 def warm() -> None:
@@ -46,7 +53,8 @@ def attempts(argument: str) -> list[str]:
         "open a pipe": _open_pipe,
         "start a process": _fork,
         "raise a limit": lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64)),
-        "use an open descriptor": lambda: _first_open(3),
+        "start a thread": threading.Thread(target=int).start,
+        "use an open descriptor": lambda: _first_open(about.get("descriptors", 3)),
         "write to the log": _write_to_log,
         "grow without bound": lambda: mmap.mmap(-1, 1 << 42),
     }
@@ -56,7 +64,7 @@ def attempts(argument: str) -> list[str]:
 def _succeeds(call: Callable[[], object]) -> bool:
     try:
         call()
-    except (OSError, ValueError):
+    except (OSError, ValueError, RuntimeError):
         return False
     return True
 

@@ -7,7 +7,7 @@ import json
 import os
 import signal
 import struct
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -15,19 +15,27 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from pipeline.errors import PipelineError
-from pipeline.formats import FORMATS, Format
+from pipeline.formats import FORMATS, Written
 from processors import codecs
 from processors.picture import Picture
-from processors.refusals import HINTS
 from processors.sandbox import Limits, Sandbox
+from tests.fixtures import photo, png, saved
+from tests.unit.children import (
+    LIMITS,
+    WRITTEN,
+    children,
+    code_of,
+    descriptors_of,
+    gone,
+    until,
+    until_children,
+    zygote_of,
+)
 from tests.unit.icc import cmyk_profile, gray_profile
 from tests.unit.misbehaving_codec import attempts
-from tests.unit.test_codecs import photo, png, saved
 
 pytestmark = pytest.mark.anyio
 
-LIMITS = Limits(max_pixels=1_000_000, wall_seconds=20)
 SECRET = "hunter2-of-the-worker"
 ONE = np.zeros((1, 1, 1), np.uint8)
 
@@ -49,51 +57,12 @@ def misbehaving(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
     sandbox.close()
 
 
-async def code_of(work: Awaitable[object]) -> str:
-    with pytest.raises(PipelineError) as caught:
-        await work
-    assert caught.value.hint == HINTS[caught.value.code]
-    assert caught.value.retryable == (caught.value.code == "worker_crashed")
-    return caught.value.code
-
-
 async def said(sandbox: Sandbox, behaviour: str, limits: Limits = LIMITS) -> object:
     return json.loads((await sandbox.decode(behaviour.encode(), limits=limits)).icc or b"")
 
 
-def zygote_of(sandbox: Sandbox) -> int:
-    assert sandbox._zygote is not None
-    return sandbox._zygote.pid
-
-
-def children(sandbox: Sandbox) -> list[int]:
-    pid = zygote_of(sandbox)
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110 - the process table announces nothing
-            await asyncio.sleep(0)
-
-
-async def until_children(sandbox: Sandbox, count: int) -> list[int]:
-    await until(lambda: len(children(sandbox)) == count)
-    return children(sandbox)
-
-
-def gone(pid: int) -> bool:
-    """Whether *pid* runs no more; an orphan may wait for pid 1 to collect it."""
-    stat = Path(f"/proc/{pid}/stat")
-    return not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] == "Z"
-
-
 def environment_of(pid: int) -> bytes:
     return Path(f"/proc/{pid}/environ").read_bytes()
-
-
-def descriptors_of(pid: int) -> list[Path]:
-    return list(Path(f"/proc/{pid}/fd").iterdir())
 
 
 def jpeg_of_header(width: int, height: int) -> bytes:
@@ -127,15 +96,16 @@ def samples() -> dict[str, bytes]:
 
 @pytest.mark.parametrize(("name", "data"), samples().items())
 async def test_a_confined_decode_equals_a_free_one(sandbox: Sandbox, name: str, data: bytes) -> None:
-    confined, free = await sandbox.decode(data, limits=LIMITS), codecs.decode(data, max_pixels=1_000_000)
+    confined = await sandbox.decode(data, limits=LIMITS)
+    free = codecs.decode(data, max_pixels=1_000_000, metadata="keep")
     np.testing.assert_array_equal(confined.pixels, free.pixels)
     assert (confined.alpha is None) == (free.alpha is None)
     assert (confined.icc, confined.format) == (free.icc, free.format)
 
 
-@pytest.mark.parametrize("output", ["png", "jpeg", "webp"])
+@pytest.mark.parametrize("output", WRITTEN)
 @pytest.mark.parametrize("channels", [1, 3])
-async def test_a_confined_encode_equals_a_free_one(sandbox: Sandbox, output: Format, channels: int) -> None:
+async def test_a_confined_encode_equals_a_free_one(sandbox: Sandbox, output: Written, channels: int) -> None:
     icc = gray_profile() if channels == 1 else ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     alpha = photo()[..., 1]
     picture = Picture(pixels=photo()[..., :channels], alpha=alpha, icc=icc, format="png")
@@ -145,7 +115,7 @@ async def test_a_confined_encode_equals_a_free_one(sandbox: Sandbox, output: For
 async def test_noise_that_grows_in_its_codec_is_encoded(sandbox: Sandbox) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (300, 300, 3), dtype=np.uint8)
     picture = Picture(pixels=pixels, alpha=None, icc=None, format="png")
-    for output in ("png", "jpeg", "webp"):
+    for output in WRITTEN:
         data = await sandbox.encode(picture, format=output, quality=100)
         assert Image.open(io.BytesIO(data)).size == (300, 300)
 
@@ -158,7 +128,8 @@ async def test_the_largest_picture_allowed_fits_the_memory_allowed(sandbox: Sand
     picture = await sandbox.decode(data, limits=Limits(max_pixels=side * side))
     assert picture.pixels.shape == (side, side, 3)
     assert picture.alpha is not None
-    assert (await sandbox.encode(picture, format="png"))[:4] == b"\x89PNG"
+    for output in WRITTEN:
+        assert Image.open(io.BytesIO(await sandbox.encode(picture, format=output))).size == (side, side)
 
 
 @pytest.mark.parametrize(
@@ -213,6 +184,15 @@ async def test_a_hanging_decoder_is_ended_at_its_deadline(misbehaving: Sandbox) 
     assert await code_of(misbehaving.decode(b"hang", limits=limits)) == "decode_timeout"
     await until_children(misbehaving, 0)
     assert await said(misbehaving, "answer next") == "next"
+
+
+async def test_a_hanging_encoder_is_ended_at_its_deadline(
+    misbehaving: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("processors.sandbox._ENCODE_SECONDS", 0.2)
+    picture = Picture(pixels=ONE, alpha=None, icc=b"hang", format="png")
+    assert await code_of(misbehaving.encode(picture, format="png")) == "worker_crashed"
+    await until_children(misbehaving, 0)
 
 
 async def test_a_child_killed_in_the_middle_is_a_retryable_error(misbehaving: Sandbox) -> None:
@@ -280,6 +260,16 @@ async def test_a_child_can_reach_nothing_that_its_worker_can(misbehaving: Sandbo
     assert await said(misbehaving, f"attempts {json.dumps(about)}") == []
     free = attempts(json.dumps(about))  # the same calls succeed where nothing confines them
     assert set(free) >= {"read a file", "remove a file", "make a folder", "open a socket", "start a process"}
+
+
+@pytest.mark.parametrize("where", ["", "here "])
+async def test_neither_threads_nor_their_child_can_reach_more_while_encoding(
+    misbehaving: Sandbox, about: dict[str, object], where: str
+) -> None:
+    tried = f"{where}attempts {json.dumps(about | {'descriptors': 4})}"  # of its own it has one: the counter of rows
+    rows = np.zeros((6, 1, 1), np.uint8)
+    body = await misbehaving.encode(Picture(rows, None, tried.encode(), "png"), format="png")
+    assert json.loads(bytes(body)) == [[]] * 6
 
 
 async def test_neither_a_child_nor_its_parent_holds_the_workers_environment(misbehaving: Sandbox) -> None:
