@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from processors.engines import Probe
+from processors.engines.spandrel_modules import examine
+from processors.models.community import examine_dropped
 from processors.models.registry import Model, models
-from processors.models.weights import available_models
+from processors.models.weights import has_spandrel, is_here
 
 REPORT_EVERY_SECONDS: Final = 30.0
 
@@ -35,18 +37,21 @@ class Report:
 
 
 def model_rows(models_dir: Path) -> list[dict[str, Any]]:
-    """Every model of the registry, and whether its weights are on this machine."""
-    here = set(available_models(models_dir))
-    return [_row(model, available=model.name in here) for model in models().values()]
+    """Every model that a job may name, and whether it can run here. Converts what was dropped into the folder first."""
+    examine_dropped(models_dir, examine=examine)
+    return [_row(model, available=is_here(model, models_dir)) for model in models(models_dir).values()]
 
 
 def _row(model: Model, *, available: bool) -> dict[str, Any]:
+    lacks_package = model.module is not None and not has_spandrel()
     return {
         "name": model.name,
         "summary": model.summary,
         "scales": list(model.scales),
-        "architecture": "kernel" if model.network is None else model.network.architecture,
+        "architecture": model.architecture,
+        "denoises": model.denoises,
         "licence": model.licence,
-        "source": None if model.release is None else model.release.source,
+        "source": model.file or (model.release and model.release.source),
         "available": available,
+        "reason": "it needs the spandrel extra (spandrel and torch)" if lacks_package else model.reason,
     }

@@ -11,15 +11,16 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TransferSpeedColumn
 
 from pipeline.errors import PipelineError
+from processors.models.families import arranged
 from processors.models.pth import read_pth
-from processors.models.registry import File, find_model
-from processors.models.weights import save_converted
+from processors.models.registry import File, Network, Weights, find_model
+from processors.models.weights import converted_path, save_weights, weak_path
 
 _TIMEOUT: Final = httpx2.Timeout(30.0)  # seconds, for each connect and each read
 
 
-def pull_model(name: str, models_dir: Path, *, client: httpx2.Client | None = None) -> Path:
-    """Download the official weights of model *name* into *models_dir* with a progress bar; return the converted file.
+def pull_model(name: str, models_dir: Path, *, client: httpx2.Client | None = None) -> list[Path]:
+    """Download the official weights of model *name* into *models_dir* with a progress bar; return the converted files.
 
     Args:
         name: A model of the registry that has weights.
@@ -33,14 +34,19 @@ def pull_model(name: str, models_dir: Path, *, client: httpx2.Client | None = No
     model = find_model(name)
     if model.network is None or model.release is None:
         raise PipelineError(f"{name} has no weights to pull.", code="options_invalid", hint=f"Use {name} as it is.")
+    wanted = {converted_path(model, models_dir): model.release}
+    if model.weak:
+        wanted[weak_path(model.weak, models_dir)] = model.weak
     models_dir.mkdir(parents=True, exist_ok=True)
-    with (
-        nullcontext(client) if client else httpx2.Client(follow_redirects=True, timeout=_TIMEOUT) as chosen,
-        NamedTemporaryFile(dir=models_dir, suffix=".pth.part") as part,
-    ):
-        _download(model.release, part, client=chosen)
-        weights = read_pth(Path(part.name), network=model.network)
-    return save_converted(model, weights, models_dir)
+    with nullcontext(client) if client else httpx2.Client(follow_redirects=True, timeout=_TIMEOUT) as chosen:
+        fetched = {path: _fetch(file, model.network, models_dir, client=chosen) for path, file in wanted.items()}
+    return [save_weights(path, weights, model.network) for path, weights in fetched.items()]
+
+
+def _fetch(file: File, network: Network, models_dir: Path, *, client: httpx2.Client) -> Weights:
+    with NamedTemporaryFile(dir=models_dir, suffix=".pth.part") as part:
+        _download(file, part, client=client)
+        return arranged(read_pth(Path(part.name)), network)
 
 
 def _download(file: File, into: IO[bytes], *, client: httpx2.Client) -> None:

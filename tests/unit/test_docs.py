@@ -10,7 +10,11 @@ from api.settings import Settings as ApiSettings
 from ingest.settings import Settings as IngestSettings
 from notifier.settings import Settings as NotifierSettings
 from pipeline.events import TERMINAL_EVENTS
-from pipeline.options import Options
+from pipeline.formats import MAX_PIXELS, MAX_SIDE_PX
+from pipeline.layers import DEFAULTS, PRESETS, QUALITIES
+from pipeline.options import DENOISE_NAMES, FORMAT_NAMES, Options
+from pipeline.segments import from_segment
+from pipeline.sizes import MAX_OUTPUT_PIXELS
 from processors.models.registry import models
 from processors.settings import Machine
 from processors.settings import Settings as ProcessorSettings
@@ -27,9 +31,49 @@ def test_every_setting_stands_on_the_settings_page(settings: type[BaseSettings])
             assert f"`{field.default}`" in page, f"the default of {name}"
 
 
+def options_rows() -> dict[str, list[str]]:
+    """Segment, values and default of each option, as the page has them."""
+    page = (DOCS / "options.md").read_text().partition("\n## ")[0]
+    rows = (re.split(r" *\| *", line.strip("| ")) for line in page.splitlines() if line.startswith("| `"))
+    return {cells[0].strip("`"): cells[1:] for cells in rows}
+
+
 def test_every_option_stands_on_the_options_page() -> None:
+    assert options_rows().keys() == Options.model_fields.keys()
+
+
+def test_every_segment_word_on_the_options_page_says_its_option() -> None:
+    for name, (words, *_) in options_rows().items():
+        for word in re.findall("`(.+?)`", words):
+            assert from_segment(f"@{word}").model_dump(exclude_none=True).keys() == {name}, word
+    assert set(re.findall("`(.+?)`", options_rows()["format"][0])) == FORMAT_NAMES.keys()
+
+
+def test_defaults_and_limits_stand_on_the_options_page() -> None:
     page = (DOCS / "options.md").read_text()
-    assert [name for name in Options.model_fields if f"| `{name}` |" not in page] == []
+    rows = options_rows()
+    for name in ("scale", "model", "face", "strength", "precision", "gray", "lossless", "metadata"):
+        default = getattr(DEFAULTS, name)
+        said = (
+            str(default).lower() if isinstance(default, bool) else f"{default:g}" if name == "scale" else str(default)
+        )
+        assert rows[name][-1].strip("`").startswith(said), name
+    lossy = {name: quality for name, quality in QUALITIES.items() if quality < 100}
+    assert rows["quality"][-1] == ", ".join(f"`{name}` {quality}" for name, quality in lossy.items())
+    assert all(f"`{name}` ({value})" in rows["denoise"][1] for name, value in DENOISE_NAMES.items())
+    assert all(f"{pixels:,} pixels" in page for pixels in (MAX_OUTPUT_PIXELS, *MAX_PIXELS.values()))
+    for name, side in MAX_SIDE_PX.items():
+        assert side == 2**31 - 1 or re.search(rf"`{name}` (?:ends )?at {side}\b", page), name
+
+
+def test_every_preset_stands_on_the_options_page_with_its_values() -> None:
+    page = (DOCS / "options.md").read_text()
+    for name, options in PRESETS.items():
+        said = options.model_dump(exclude_none=True)
+        values = ", ".join(
+            f"`{key}` {f'`{value}`' if isinstance(value, str) else value}" for key, value in said.items()
+        )
+        assert f"| `{name}` | {values} |" in page
 
 
 def test_every_model_stands_on_the_models_page() -> None:

