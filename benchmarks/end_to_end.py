@@ -10,7 +10,7 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -21,10 +21,9 @@ from pipeline.events import Event, Message
 from pipeline.identity import new_job_id
 from pipeline.job import Job, Source, Status
 from pipeline.ports import ObjectStore
-from processors.device import Device
 from processors.engines.kernels import Kernel
-from processors.picture import Picture
-from processors.quality import fidelity, measure
+from processors.gate import Gate, bounds_of
+from processors.picture import Layout, Picture, Pixels
 from processors.sandbox import Limits, Sandbox
 from tests.deployment import deployed
 from tests.pictures import encoded, photograph
@@ -109,13 +108,13 @@ async def bare(servers: Servers, bus: nats_bus.NatsBus, body: bytes, sandbox: Sa
     client = mongo.connect(url)
     reader = MinioObjects(Endpoint.parse(servers.of("processors").minio))
     writer = MinioObjects(Endpoint.parse(servers.root.minio))
-    device = Device(Kernel)
     try:
         documents = mongo.documents(mongo.database(client, url))
         job = sample_job()
         etag = await writer.put("uploads", ".bench/a.png", body, content_type="image/png")
         await documents.jobs.insert(job)
-        picture = await sandbox.decode(body, limits=Limits())
+        picture = await sandbox.decode(body, limits=Limits(), metadata="keep")
+        large = replace(picture, pixels=_enlarge(picture))
         revisions = iter(range(2, 10**6))
         numbers = iter(range(10**6))
 
@@ -128,8 +127,11 @@ async def bare(servers: Servers, bus: nats_bus.NatsBus, body: bytes, sandbox: Sa
         async def publish() -> None:
             await bus.publish(Message(id=f"bench-{next(numbers)}", subject="dead.bench", body="{}" * 500))
 
-        async def enlarge() -> object:
-            return await device.enlarge(picture, model="lanczos", scale=2, on_tile=_quiet, should_stop=_never)
+        async def encode() -> None:
+            async with sandbox.encoding(Layout.of(large), format="png") as encoding:
+                encoding.picture.pixels[:] = large.pixels
+                encoding.ready(large.height)
+                await encoding.finish()
 
         operations: Mapping[str, Operation] = {
             "find": lambda: documents.jobs.get(job.id),
@@ -143,14 +145,13 @@ async def bare(servers: Servers, bus: nats_bus.NatsBus, body: bytes, sandbox: Sa
             "object get": lambda: reader.read("uploads", ".bench/a.png", if_match=etag),
             "object put": lambda: writer.put("uploads", ".bench/b.png", body, content_type="image/png"),
             "object delete": lambda: reader.delete("outputs", "bench.error.json"),
-            "decode": lambda: sandbox.decode(body, limits=Limits()),
-            "enlarge": enlarge,
-            "measure": lambda: asyncio.to_thread(_measure, picture),
-            "encode": lambda: sandbox.encode(picture, format="png"),
+            "decode": lambda: sandbox.decode(body, limits=Limits(), metadata="keep"),
+            "enlarge": lambda: asyncio.to_thread(_enlarge, picture),
+            "measure": lambda: asyncio.to_thread(_measure, picture, large),
+            "encode": encode,
         }
         return {name: await timed(operation) for name, operation in operations.items()}
     finally:
-        device.close()
         await reader.close()
         await writer.close()
         await client.close()
@@ -165,19 +166,14 @@ def sample_job() -> Job:
     )
 
 
-def _measure(picture: Picture) -> None:
-    large = Kernel("lanczos").resize(picture.pixels, (2 * picture.width, 2 * picture.height))
-    fidelity(picture.pixels, large, floor_db=0)
-    measure(picture.pixels)
-    measure(large)
+def _enlarge(picture: Picture) -> Pixels:
+    return Kernel("lanczos").resize(picture.pixels, (2 * picture.width, 2 * picture.height))
 
 
-def _quiet(_done: int, _total: int) -> None:
-    """Tell nobody."""
-
-
-def _never() -> bool:
-    return False
+def _measure(picture: Picture, large: Picture) -> None:
+    gate = Gate(picture.pixels, (large.width, large.height), joins=([], []))
+    gate.look(large.pixels, large.height)
+    gate.judge(bounds_of("lanczos"))
 
 
 def total(counts: Mapping[str, int], seconds: Mapping[str, float]) -> float:

@@ -160,18 +160,29 @@ class ObjectStore(Protocol):
     ) -> tuple[ObjectInfo, bytes]:
         """Read an object, or its first bytes; raises `ObjectMissingError` and `PreconditionError`."""
 
-    async def put(
+    async def put(  # noqa: PLR0913 - an S3 write has these parts
         self,
         bucket: str,
         key: str,
-        body: bytes | BinaryIO,
+        body: bytes | memoryview | BinaryIO,
         *,
         content_type: str,
         metadata: Mapping[str, str] | None = None,
+        sha256: str | None = None,
         if_match: str | None = None,
         if_absent: bool = False,
     ) -> str:
         """Write an object in one atomic request and return its ETag.
+
+        Args:
+            bucket: Where.
+            key: Under which name.
+            body: A file is read from its start, in parts.
+            content_type: What a download says it is.
+            metadata: Names and values that stay with the object.
+            sha256: Of *body*, in hex, where it is known already.
+            if_match: The ETag that must be there now.
+            if_absent: Nothing may be there now.
 
         Raises:
             PreconditionError: What is there is not what the call was meant for.

@@ -7,6 +7,7 @@ import os
 import socket
 import sys
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from functools import partial
 from typing import Final
@@ -20,17 +21,22 @@ from pipeline.lifecycle import repeat, serve
 from pipeline.logs import configure
 from pipeline.outbox import Relay
 from pipeline.topology import BULK, INTERACTIVE
-from processors.device import Device
-from processors.engines import open_engine, probe
+from processors.budget import PixelBudget
+from processors.device import Device, Spec
+from processors.engines import DeviceLostError, Engine, open_engine, probe, variants
+from processors.engines.kernels import Kernel
 from processors.models.pull import pull_model
+from processors.models.registry import find_model
 from processors.report import REPORT_EVERY_SECONDS, Report, model_rows
 from processors.sandbox import Limits, Sandbox
 from processors.settings import Machine, Settings
-from processors.upscale import Upscaler
+from processors.upscale import Equipment, Upscaler
 from processors.worker import Worker
 
-#: One lane computes while the other loads, decodes, encodes or stores.
-LANES: Final = 2
+#: One lane's picture is on the device; the others load, decode, encode and store theirs meanwhile.
+LANES: Final = 4
+#: Output pixels in work at once, in all lanes: 0.8 GB of 8-bit RGB where a format is not encoded band by band.
+BUDGET_PIXELS: Final = 1 << 28
 GRACE_SECONDS: Final = 30.0
 
 
@@ -40,11 +46,17 @@ async def run(settings: Settings, machine: Machine, sandbox: Sandbox, report: Re
     bus = await nats_bus.connect(settings.nats_url.get_secret_value(), name="processors")
     objects = MinioObjects(Endpoint.parse(settings.minio_url.get_secret_value()))
     client = mongo.connect(url)
-    device = Device(partial(open_engine, **machine.model_dump()))
+    lost, loop = asyncio.Event(), asyncio.get_running_loop()
+    loop.set_default_executor(ThreadPoolExecutor(max_workers=4 * LANES))
+    device = Device(
+        partial(_open, machine),
+        idle_seconds=settings.idle_release_seconds,
+        on_lost=partial(loop.call_soon_threadsafe, lost.set),
+    )
     try:
         documents = mongo.documents(mongo.database(client, url))
         relay = Relay(documents.jobs, bus)
-        upscaler = Upscaler(objects, sandbox, device, Limits(max_pixels=settings.max_pixels))
+        upscaler = Upscaler(objects, sandbox, _equipment(machine, device), Limits(max_pixels=settings.max_pixels))
         worker = Worker(documents, objects, bus, relay, upscaler, now)
         pulls = [await bus.pull(INTERACTIVE.name, BULK.name) for _ in range(LANES)]
         await serve(
@@ -56,6 +68,7 @@ async def run(settings: Settings, machine: Machine, sandbox: Sandbox, report: Re
                 stop=stop,
             ),
             relay.run,
+            partial(_fall_with, lost),
         )
         await relay.clear()  # what the last lanes published after the relay had stopped
     finally:
@@ -65,11 +78,34 @@ async def run(settings: Settings, machine: Machine, sandbox: Sandbox, report: Re
         await client.close()
 
 
+def _open(machine: Machine, spec: Spec) -> Engine | Kernel:
+    return open_engine(spec.model, spec.variant, denoise=spec.denoise, **machine.model_dump())
+
+
+def _equipment(machine: Machine, device: Device) -> Equipment:
+    return Equipment(
+        device,
+        variants=lambda fast: variants(machine.device, fast=fast),
+        denoises=lambda name: find_model(name, machine.models_dir).denoises,
+        budget=PixelBudget(BUDGET_PIXELS),
+    )
+
+
+async def _fall_with(lost: asyncio.Event, stop: asyncio.Event) -> None:
+    """End the process when its device is *lost*: the supervisor starts one that can open it again."""
+    waiting = [asyncio.ensure_future(event.wait()) for event in (lost, stop)]
+    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    for one in waiting:
+        one.cancel()
+    if lost.is_set() and not stop.is_set():
+        raise DeviceLostError("The device is lost.")
+
+
 def work() -> None:
     """Serve jobs. The sandbox starts first, while this process holds no connection."""
     configure("processors")
     settings, machine = Settings(), Machine()
-    sandbox = Sandbox(slots=LANES)
+    sandbox = Sandbox(slots=2 * LANES)  # the main output's child waits while another output is written
     sandbox.start()
     try:
         name = f"{socket.gethostname()}-{os.getpid()}"
@@ -103,7 +139,7 @@ def command(arguments: Sequence[str]) -> Callable[[], object]:
         case "probe", _:
             return show_probe
         case "models", "pull":
-            return lambda: print(pull_model(asked.name, Machine().models_dir))
+            return lambda: print(*pull_model(asked.name, Machine().models_dir), sep="\n")
         case "models", _:
             return list_models
         case _:

@@ -2,22 +2,21 @@
 
 import asyncio
 import hashlib
-import json
 from typing import Final
 
 from pipeline.errors import PipelineError, RetryLaterError
 from pipeline.job import Job, Output
-from pipeline.options import CONTENT_TYPES, Effective, output_key
+from pipeline.options import CONTENT_TYPES, Effective, extra_keys, output_key
 from pipeline.ports import JobStore, KeyRefusedError, ObjectMissingError, ObjectStore, PreconditionError
 from pipeline.topology import OUTPUTS_BUCKET
-from processors.upscale import Result
+from processors.result import Made, Result
 
 #: Two writers of one key settle in two turns; more means a storm that the next attempt can wait out.
 TURNS: Final = 5
 
 
-async def write_output(objects: ObjectStore, jobs: JobStore, job: Job, result: Result) -> Output:
-    """Write the output of *job* with its stamps.
+async def write_outputs(objects: ObjectStore, jobs: JobStore, job: Job, result: Result) -> tuple[Output, ...]:
+    """Write the outputs of *job* with their stamps; the main one last, so that whoever sees it finds the others.
 
     Raises:
         PipelineError: `source_superseded` (a newer upload's output is there), `output_conflict` (another key's is),
@@ -25,22 +24,32 @@ async def write_output(objects: ObjectStore, jobs: JobStore, job: Job, result: R
         RetryLaterError: A later attempt of this run has written it: ours was given up for dead.
     """
     effective = Effective.model_validate(job.options.effective)
-    key = output_key(job.source.key, effective.format)
-    digest = (await asyncio.to_thread(hashlib.sha256, result.body)).hexdigest()
-    etag = await _put(objects, jobs, job, key, result.body, stamps=_stamps(job, effective, digest))
+    keys = output_key(job.source.key, effective.format), *extra_keys(job.source.key, effective)
+    written = [
+        await _write(objects, jobs, job, key, made)
+        for key, made in reversed(list(zip(keys, result.outputs, strict=True)))
+    ]
+    return tuple(reversed(written))
+
+
+async def _write(objects: ObjectStore, jobs: JobStore, job: Job, key: str, made: Made) -> Output:
+    digest = (await asyncio.to_thread(hashlib.sha256, made.body)).hexdigest()
+    etag = await _put(objects, jobs, job, key, made, digest=digest)
     return Output(
+        role=made.role,
         bucket=OUTPUTS_BUCKET,
         key=key,
         etag=etag,
         sha256=digest,
-        bytes=len(result.body),
-        width=result.width,
-        height=result.height,
-        format=effective.format,
+        bytes=len(made.body),
+        width=made.width,
+        height=made.height,
+        format=made.format,
     )
 
 
-def _stamps(job: Job, effective: Effective, digest: str) -> dict[str, str]:
+def _stamps(job: Job, digest: str) -> dict[str, str]:
+    effective = Effective.model_validate(job.options.effective)
     return {
         "up-job": job.id,
         "up-attempt": _stamp(job),
@@ -48,7 +57,7 @@ def _stamps(job: Job, effective: Effective, digest: str) -> dict[str, str]:
         "up-source-sequencer": job.source.sequencer or "",
         "up-sha256": digest,
         "up-model": effective.model,
-        "up-options": json.dumps(effective.model_dump(), separators=(",", ":")),
+        "up-options": effective.model_dump_json(exclude_none=True),
     }
 
 
@@ -57,17 +66,17 @@ def _stamp(job: Job) -> str:
     return f"{job.run:06}.{job.attempt:06}"
 
 
-async def _put(objects: ObjectStore, jobs: JobStore, job: Job, key: str, body: bytes, *, stamps: dict[str, str]) -> str:
-    content_type = CONTENT_TYPES[Effective.model_validate(job.options.effective).format]
+async def _put(objects: ObjectStore, jobs: JobStore, job: Job, key: str, made: Made, *, digest: str) -> str:
     seen: str | None = None
     for _ in range(TURNS):
         try:
             return await objects.put(
                 OUTPUTS_BUCKET,
                 key,
-                body,
-                content_type=content_type,
-                metadata=stamps,
+                made.body,
+                content_type=CONTENT_TYPES[made.format],
+                metadata=_stamps(job, digest),
+                sha256=digest,
                 if_match=seen,
                 if_absent=seen is None,
             )

@@ -28,8 +28,8 @@ class Reporter:
         self._stage = ""
         self._speaking: set[asyncio.Task[None]] = set()
 
-    def heard(self, stage: str, done: int, total: int) -> None:
-        """Take in (stage, tiles done, tiles in all); too frequent ones within a stage are dropped."""
+    def heard(self, stage: str, done: float, total: int) -> None:
+        """Take in (stage, tiles done, also in part, tiles in all); too frequent ones within a stage are dropped."""
         now = time.monotonic()
         if stage == self._stage and now - self._spoke < EVERY_SECONDS:
             return
@@ -37,7 +37,7 @@ class Reporter:
         start = STARTS_PERCENT[stage]
         share = done / total if stage == "device" and total else 0.0
         percent = start + share * (STARTS_PERCENT["encode"] - start)
-        progress = Progress(percent=round(percent, 1), stage=stage, tiles_done=done, tiles_total=total)
+        progress = Progress(percent=round(percent, 1), stage=stage, tiles_done=int(done), tiles_total=total)
         self._loop.call_soon_threadsafe(self._speak, progress.model_dump_json().encode())
 
     def _speak(self, body: bytes) -> None:

@@ -19,6 +19,7 @@ class Machine(BaseSettings):
 
 
 class Settings(ObjectConnections):
-    """What one upload may cost."""
+    """What one upload may cost, and how long an idle worker keeps the device's memory."""
 
     max_pixels: int = 50_000_000
+    idle_release_seconds: float = 300.0

@@ -41,29 +41,48 @@ class Plan:
 
     tile_px: int
     overlap_px: int
-    tiles: tuple[Tile, ...]
+    columns: tuple[Span, ...]
+    rows: tuple[Span, ...]
+
+    @property
+    def tiles(self) -> tuple[Tile, ...]:
+        """Every tile, row by row from the top left."""
+        return tuple(Tile(x, y) for y, x in product(self.rows, self.columns))
 
 
-def split_axis(length: int, tile: int, overlap: int) -> list[Span]:
-    """Cut *length* pixels into near-equal spans that read at most *tile* pixels each."""
-    if tile <= 2 * overlap:
-        raise ValueError(f"tile {tile} px leaves no core inside 2 x {overlap} px of overlap")
-    count = 1 if length <= tile else -(-length // (tile - 2 * overlap))
-    cuts = [length * i // count for i in range(count + 1)]
-    return [Span(a, b, max(0, a - overlap), min(length, b + overlap)) for a, b in pairwise(cuts)]
+def split_axis(length: int, tile: int, overlap: int, *, grain: int = 1, start: int = 0) -> tuple[Span, ...]:
+    """Cut the pixels from *start* to *length* into near-equal spans that read at most *tile* pixels each.
 
-
-def plan(width: int, height: int, *, tile_px: int, overlap_px: int) -> Plan:
-    """Cut a picture of *width* x *height* pixels, row by row from the top left.
+    Args:
+        length: Pixels along the axis.
+        tile: The most that one span reads.
+        overlap: How far a span reads beyond what it keeps, where the picture has that much; a multiple of *grain*.
+        grain: What every cut and every read begins at a multiple of.
+        start: Where the work begins, a multiple of *grain*; what lies before is still read as overlap.
 
     Raises:
         ValueError: The overlap leaves no core inside a tile.
     """
-    rows = split_axis(height, tile_px, overlap_px)
-    columns = split_axis(width, tile_px, overlap_px)
-    return Plan(tile_px, overlap_px, tuple(Tile(x, y) for y, x in product(rows, columns)))
+    core = tile - 2 * overlap - (grain - 1)
+    if core < 1:
+        raise ValueError(f"tile {tile} px leaves no core inside 2 x {overlap} px of overlap")
+    rest = length - start
+    count = 1 if rest + min(overlap, start) <= tile else -(-rest // core)
+    cuts = [start, *(start + rest * i // count // grain * grain for i in range(1, count)), length]
+    return tuple(Span(a, b, max(0, a - overlap), min(length, b + overlap)) for a, b in pairwise(cuts) if a < b)
+
+
+def plan(width: int, height: int, *, tile_px: int, overlap_px: int, grain_px: int = 1, top_px: int = 0) -> Plan:
+    """Cut a picture of *width* x *height* pixels, from row *top_px* on.
+
+    Raises:
+        ValueError: The overlap leaves no core inside a tile.
+    """
+    columns = split_axis(width, tile_px, overlap_px, grain=grain_px)
+    rows = split_axis(height, tile_px, overlap_px, grain=grain_px, start=top_px)
+    return Plan(tile_px, overlap_px, columns, rows)
 
 
 def whole(width: int, height: int) -> Plan:
-    """Plan one tile that is the picture itself, for kernels, which need no cut."""
+    """Plan one tile that is the picture itself."""
     return plan(width, height, tile_px=max(width, height), overlap_px=0)

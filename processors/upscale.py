@@ -1,32 +1,76 @@
 """One job's pixels: get, decode, device, gate, encode. Stores nothing."""
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from typing import Any
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+import numpy as np
+import structlog
 
 from pipeline.errors import PipelineError
-from pipeline.job import Job, Verdict
-from pipeline.options import Effective
+from pipeline.job import Job
+from pipeline.options import Effective, ExtraOutput
 from pipeline.ports import ObjectMissingError, ObjectStore, PreconditionError
-from processors.device import Device, Enlarged
-from processors.picture import Picture
-from processors.quality import KERNEL_FLOOR_DB, NETWORK_FLOOR_DB, Fidelity, Figures, fidelity, measure
+from pipeline.sizes import Size, extra_size, output_sizes
+from processors.budget import PixelBudget
+from processors.canvas import Encoding
+from processors.device import Device, OnStep, Ran, Spec
+from processors.engines import Engine, Variant
+from processors.engines.kernels import Kernel
+from processors.enlarge import Steps, joins, resized
+from processors.gate import Gate, bounds_of
+from processors.picture import Layout, Picture, Pixels
+from processors.render import prepared, render
+from processors.result import GateError, Made, Result, Try, metrics, side
 from processors.sandbox import Limits, Sandbox
 from processors.stopwatch import Stopwatch
 
-OnStage = Callable[[str, int, int], None]
+OnStage = Callable[[str, float, int], None]
+
+#: Formats that hold 16 bits per sample.
+_DEEP: Final = frozenset({"png", "tiff"})
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
-    """An encoded output, what is known of it, and all of its metric document but the last stage."""
+class Equipment:
+    """What the pictures of a process share.
 
-    body: bytes
-    width: int
-    height: int
-    verdict: Verdict
-    metrics: dict[str, Any]
+    Args:
+        device: Runs the engines.
+        variants: The ways to run a model here, in the order to try them; true asks for the fast ones first.
+        denoises: Whether the model of that name has networks to mix for `denoise`.
+        budget: Output pixels in work at once.
+    """
+
+    device: Device
+    variants: Callable[[bool], Sequence[Variant]]
+    denoises: Callable[[str], bool]
+    budget: PixelBudget
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One job on its way: what to make of which picture, and whom to tell."""
+
+    source: Picture
+    size: Size
+    effective: Effective
+    watch: Stopwatch
+    on_stage: OnStage
+    should_stop: Callable[[], bool]
+    urgent: bool
+
+    @property
+    def interpolates(self) -> bool:
+        """The result is no larger than its source: whatever the model, an average makes it."""
+        return self.size[0] <= self.source.width and self.size[1] <= self.source.height
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,17 +79,17 @@ class Upscaler:
 
     objects: ObjectStore
     sandbox: Sandbox
-    device: Device
+    equipment: Equipment
     limits: Limits
 
     async def run(self, job: Job, watch: Stopwatch, *, on_stage: OnStage, should_stop: Callable[[], bool]) -> Result:
-        """Make the output of *job*.
+        """Make the outputs of *job*.
 
         Args:
             job: Claimed by us.
             watch: Collects the time of each stage.
-            on_stage: Called with (stage, tiles done, tiles in all), also from the device's thread.
-            should_stop: Asked before each tile.
+            on_stage: Called with (stage, tiles done, tiles in all), also from other threads.
+            should_stop: Asked before each tile and while one is at work.
 
         Raises:
             Stopped: *should_stop* said so.
@@ -56,30 +100,94 @@ class Upscaler:
         with watch("get"):
             data = await self._get(job)
         with watch("decode"):
-            picture = await self.sandbox.decode(data, limits=self.limits)
-        on_stage("device", 0, 0)
-        with watch("device"):
-            large = await self.device.enlarge(
-                picture,
-                model=effective.model,
-                scale=effective.scale,
-                on_tile=lambda done, total: on_stage("device", done, total),
-                should_stop=should_stop,
-            )
-        with watch("gate"):
-            before, after, close = await asyncio.to_thread(_judge, picture, large)
-        on_stage("encode", 1, 1)
-        with watch("encode"):
-            body = await self.sandbox.encode(
-                large.picture, format=effective.format, quality=effective.quality, lossless=effective.lossless
-            )
-        metrics = _metrics(job, effective, large) | {
-            "input": _side(picture, len(data), before),
-            "output": _side(large.picture, len(body), after),
-            "fidelity": asdict(close),
+            picture = await self.sandbox.decode(data, limits=self.limits, metadata=effective.metadata)
+        size, *_ = output_sizes(picture.width, picture.height, effective)
+        source = await asyncio.to_thread(prepared, picture, gray=effective.gray, denoise=self._denoise(effective))
+        task = Task(source, size, effective, watch, on_stage, should_stop, urgent=job.lane == "interactive")
+        async with self.equipment.budget.taken(size[0] * size[1]):
+            tries, outputs = await self._make(task)
+        notes = (*picture.notes, *_shortfalls(task))
+        judgement = tries[-1].judgement
+        document = metrics(job, effective.model, tries) | {
+            "input": side((picture.width, picture.height), len(data), judgement.source),
+            "output": side(size, len(outputs[0].body), judgement.output),
         }
-        size = large.picture.width, large.picture.height
-        return Result(body, *size, Verdict(verdict=close.verdict), metrics)
+        return Result(outputs, tries[-1].verdict, notes, document)
+
+    def _denoise(self, effective: Effective) -> int:
+        """How much noise to take out before the model sees the picture: none where the model does it itself."""
+        return 0 if self.equipment.denoises(effective.model) else effective.denoise or 0
+
+    async def _make(self, task: Task) -> tuple[list[Try], tuple[Made, ...]]:
+        """Run engines until the result of one is true; raises `GateError` when none is."""
+        tries: list[Try] = []
+        for spec in _specs(task, self.equipment):
+            async with self._canvas(task, task.size, task.effective, keep=bool(task.effective.outputs)) as canvas:
+                tries.append(await self._try(task, spec, canvas))
+                if tries[-1].verdict.verdict == "pass":
+                    task.on_stage("encode", 1, 1)
+                    with task.watch("encode"):
+                        return tries, await self._finish(task, canvas)
+                log.warning("gate.failed", spec=spec, failed=tries[-1].verdict.failed)
+            if isinstance(tries[-1].engine, Kernel):
+                break  # there is one way to interpolate
+        raise GateError(tries[-1].verdict)
+
+    def _canvas(
+        self, task: Task, size: Size, wanted: Effective | ExtraOutput, *, keep: bool
+    ) -> AbstractAsyncContextManager[Encoding]:
+        """An output of *size* that is encoded while it is being filled."""
+        source = task.source
+        layout = Layout.of(source).model_copy(update={"width": size[0], "height": size[1], "notes": ()})
+        return self.sandbox.encoding(
+            layout,
+            icc=source.icc,
+            exif=source.exif,
+            xmp=source.xmp,
+            format=wanted.format,
+            quality=wanted.quality,
+            lossless=wanted.lossless,
+            keep=keep,
+        )
+
+    async def _try(self, task: Task, spec: Spec, canvas: Encoding) -> Try:
+        device, source = self.equipment.device, task.source
+        task.on_stage("device", 0, 0)
+        with task.watch("device"):
+            engine = Kernel("lanczos") if task.interpolates else await asyncio.wrap_future(device.open(spec))
+            gate = Gate(source.pixels, task.size, joins=_joins(task, engine))
+            abandoned = threading.Event()
+            steps = Steps(
+                partial(_submit, device, urgent=task.urgent),
+                on_tile=partial(task.on_stage, "device"),
+                should_stop=lambda: abandoned.is_set() or task.should_stop(),
+            )
+
+            def show(rows: int) -> None:
+                gate.look(canvas.picture.pixels, rows)
+                canvas.ready(rows)
+
+            try:
+                await asyncio.to_thread(
+                    render, source, canvas.picture, engine, steps, strength=task.effective.strength, show=show
+                )
+            except asyncio.CancelledError:
+                abandoned.set()  # nobody waits for the thread any more: let it end soon
+                raise
+        with task.watch("gate"):
+            return Try(engine, steps, await asyncio.to_thread(gate.judge, bounds_of(spec.model)))
+
+    async def _finish(self, task: Task, canvas: Encoding) -> tuple[Made, ...]:
+        main = Made(await canvas.finish(), *task.size, task.effective.format)
+        return (main, *[await self._extra(task, canvas.picture, extra) for extra in task.effective.outputs])
+
+    async def _extra(self, task: Task, main: Picture, wanted: ExtraOutput) -> Made:
+        """One more output, made of the main one's pixels."""
+        size = extra_size(task.size, wanted.width)
+        async with self._canvas(task, size, wanted, keep=False) as canvas:
+            await asyncio.to_thread(_fill, canvas.picture, main)
+            canvas.ready(size[1])
+            return Made(await canvas.finish(), *size, wanted.format, role="extra")
 
     async def _get(self, job: Job) -> bytes:
         source = job.source
@@ -93,29 +201,38 @@ class Upscaler:
             ) from error
 
 
-def _judge(picture: Picture, large: Enlarged) -> tuple[Figures, Figures, Fidelity]:
-    floor_db = KERNEL_FLOOR_DB if large.is_kernel else NETWORK_FLOOR_DB
-    close = fidelity(picture.pixels, large.picture.pixels, floor_db=floor_db)
-    return measure(picture.pixels), measure(large.picture.pixels), close
+def _submit(device: Device, engine: Engine, tile: Pixels, on_step: OnStep, *, urgent: bool) -> "Future[Ran]":
+    return device.submit(engine, tile, on_step=on_step, urgent=urgent)
 
 
-def _metrics(job: Job, effective: Effective, large: Enlarged) -> dict[str, Any]:
-    return {
-        "job_id": job.id,
-        "run": job.run,
-        "attempt": job.attempt,
-        "engine": large.engine,
-        "precision": large.precision,
-        "model": effective.model,
-        "plan": {
-            "tile_px": large.plan.tile_px,
-            "overlap_px": large.plan.overlap_px,
-            "tiles": len(large.plan.tiles),
-        },
-        "device_seconds": large.device_seconds,
-        "peak_bytes": large.peak_bytes,
-    }
+def _specs(task: Task, equipment: Equipment) -> list[Spec]:
+    """What to try, in this order. Half precision has too few digits for 16 bits."""
+    effective = task.effective
+    variants = equipment.variants(effective.precision == "fast")
+    if task.source.depth == 16:
+        variants = [variant for variant in variants if variant.precision == "f32"]
+    denoise = effective.denoise if equipment.denoises(effective.model) else None
+    specs = [Spec(effective.model, variant, denoise) for variant in variants]
+    return specs[:1] if task.interpolates else specs
 
 
-def _side(picture: Picture, size_bytes: int, figures: Figures) -> dict[str, Any]:
-    return {"width": picture.width, "height": picture.height, "bytes": size_bytes, **asdict(figures)}
+def _joins(task: Task, engine: Engine | Kernel) -> tuple[list[int], list[int]]:
+    if isinstance(engine, Kernel):
+        return [], []
+    return joins((task.source.width, task.source.height), task.size, engine)
+
+
+def _shortfalls(task: Task) -> Iterator[str]:
+    """What was asked for or was in the file, and is not in the output."""
+    effective = task.effective
+    if task.source.bits == 16 and effective.format not in _DEEP:
+        yield "depth_reduced"
+    if effective.face:
+        yield "face_unavailable"
+
+
+def _fill(canvas: Picture, main: Picture) -> None:
+    size = canvas.width, canvas.height
+    canvas.pixels[:] = resized(main.pixels, size)
+    if canvas.alpha is not None and main.alpha is not None:
+        canvas.alpha[:] = resized(main.alpha[..., np.newaxis], size)[..., 0]

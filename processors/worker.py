@@ -13,12 +13,13 @@ from pipeline.failures import clear_error_file, write_error_file
 from pipeline.job import MAX_FAULTS, Job, Status, cancel, claim, fail, publish, release, succeed
 from pipeline.outbox import Relay
 from pipeline.ports import Bus, Clock, Delivery, Documents, ObjectStore
-from processors.commit import write_output
+from processors.commit import write_outputs
 from processors.enlarge import Stopped
 from processors.lease import LEASE_SECONDS, held
 from processors.progress import Reporter
+from processors.result import GateError, Result
 from processors.stopwatch import Stopwatch
-from processors.upscale import Result, Upscaler
+from processors.upscale import Upscaler
 
 #: Waits before the next attempt of a job that met a fault or an outage; the last one repeats.
 RETRY_DELAYS_SECONDS = (1.0, 5.0, 15.0, 60.0)
@@ -109,10 +110,10 @@ class Worker:
 
     async def _commit(self, job: Job, result: Result, watch: Stopwatch) -> None:
         with watch("put"):
-            output = await write_output(self.objects, self.documents.jobs, job, result)
+            outputs = await write_outputs(self.objects, self.documents.jobs, job, result)
             await clear_error_file(self.objects, self.documents.sources, job)
         await self.documents.quality.put(job.id, job.run, {**result.metrics, "stages_seconds": watch.seconds})
-        await self._end(succeed(job, self.clock(), outputs=(output,), quality=result.verdict))
+        await self._end(succeed(job, self.clock(), outputs=outputs, quality=result.verdict, notes=result.notes))
 
     async def _give_up(self, job: Job, error: PipelineError) -> None:
         """End the job, or only this attempt; an outage of ours is no fault of the job."""
@@ -126,7 +127,8 @@ class Worker:
         await self._defer(job, error.detail, fault=fault, cause=error)
 
     async def _fail(self, job: Job, error: PipelineError) -> None:
-        await self._end(fail(job, self.clock(), error))
+        verdict = error.verdict if isinstance(error, GateError) else None
+        await self._end(fail(job, self.clock(), error, quality=verdict))
 
     async def _end(self, job: Job) -> None:
         """State, then message; the ack follows when this returns."""

@@ -57,16 +57,24 @@ class CountedObjects:
         self,
         bucket: str,
         key: str,
-        body: bytes | BinaryIO,
+        body: bytes | memoryview | BinaryIO,
         *,
         content_type: str,
         metadata: Mapping[str, str] | None = None,
+        sha256: str | None = None,
         if_match: str | None = None,
         if_absent: bool = False,
     ) -> str:
         self.seen["put"] += 1
         return await self._objects.put(
-            bucket, key, body, content_type=content_type, metadata=metadata, if_match=if_match, if_absent=if_absent
+            bucket,
+            key,
+            body,
+            content_type=content_type,
+            metadata=metadata,
+            sha256=sha256,
+            if_match=if_match,
+            if_absent=if_absent,
         )
 
     async def delete(self, bucket: str, key: str) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from itertools import islice
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, TypeAlias
 from urllib.parse import quote, unquote, urlsplit
 
 import httpx2
@@ -27,6 +27,8 @@ TIMEOUT: Final = httpx2.Timeout(connect=5, read=60, write=60, pool=60)
 #: Credentials or a clock that somebody has to mend, a request that took too long, too many of them.
 NOT_THE_JOBS_FAULT: Final = frozenset({403, 408, 429})
 UNSIGNED: Final = "UNSIGNED-PAYLOAD"
+#: What is sent, and the headers that describe it.
+Body: TypeAlias = tuple[bytes | AsyncIterator[bytes] | None, dict[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,14 +95,15 @@ class MinioObjects:
             return info, b""
         return _info(key, answer), answer.content
 
-    async def put(
+    async def put(  # noqa: PLR0913 - an S3 write has these parts
         self,
         bucket: str,
         key: str,
-        body: bytes | BinaryIO,
+        body: bytes | memoryview | BinaryIO,
         *,
         content_type: str,
         metadata: Mapping[str, str] | None = None,
+        sha256: str | None = None,
         if_match: str | None = None,
         if_absent: bool = False,
     ) -> str:
@@ -112,7 +115,7 @@ class MinioObjects:
         if if_absent:
             headers["if-none-match"] = "*"
         try:
-            answer = await self._send("PUT", bucket, key, headers=headers, body=body)
+            answer = await self._send("PUT", bucket, key, headers=headers, body=await _content(body, sha256))
         except ObjectMissingError as error:
             if if_match is None:
                 raise
@@ -151,9 +154,9 @@ class MinioObjects:
         key: str,
         *,
         headers: Mapping[str, str] | None = None,
-        body: bytes | BinaryIO | None = None,
+        body: Body = (None, {}),
     ) -> httpx2.Response:
-        content, described = await _content(body)
+        content, described = body
         url = self._endpoint.url(bucket, key)
         signed = self._sign(method, url, {**(headers or {}), **described})
         try:
@@ -183,15 +186,19 @@ class MinioObjects:
         return {name: str(value) for name, value in signed.items()}
 
 
-async def _content(body: bytes | BinaryIO | None) -> tuple[bytes | AsyncIterator[bytes] | None, dict[str, str]]:
-    if body is None:
-        return None, {}
-    if isinstance(body, bytes):
-        digest = await asyncio.to_thread(hashlib.sha256, body)  # lets the loop go on beside a large body
-        return body, {"content-length": str(len(body)), "x-amz-content-sha256": digest.hexdigest()}
+async def _content(body: bytes | memoryview | BinaryIO, sha256: str | None) -> Body:
+    if isinstance(body, bytes | memoryview):
+        digest = sha256 or (await asyncio.to_thread(hashlib.sha256, body)).hexdigest()  # the loop goes on meanwhile
+        described = {"content-length": str(len(body)), "x-amz-content-sha256": digest}
+        return body if isinstance(body, bytes) else _parts(body), described
     size = await asyncio.to_thread(body.seek, 0, 2)
     await asyncio.to_thread(body.seek, 0)
     return _chunks(body), {"content-length": str(size)}
+
+
+async def _parts(body: memoryview) -> AsyncIterator[bytes]:
+    for start in range(0, len(body), CHUNK_BYTES):
+        yield bytes(body[start : start + CHUNK_BYTES])
 
 
 async def _chunks(body: BinaryIO) -> AsyncIterator[bytes]:

@@ -4,7 +4,6 @@ import json
 import time
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 
 import pytest
 
@@ -14,11 +13,13 @@ from pipeline.adapters.memory import MemoryBus, MemoryDelivery, MemoryObjects
 from pipeline.identity import new_job_id
 from pipeline.outbox import Relay
 from pipeline.topology import BULK, DURABLE, FAST, INTERACTIVE
+from processors.budget import PixelBudget
 from processors.device import Device
-from processors.engines import open_engine
+from processors.engines import Variant
+from processors.engines.kernels import Kernel
 from processors.sandbox import Limits as DecodeLimits
 from processors.sandbox import Sandbox
-from processors.upscale import Upscaler
+from processors.upscale import Equipment, Upscaler
 from processors.worker import Worker
 from tests.counting import CommandCounter, CountedObjects
 from tests.pictures import encoded, photograph
@@ -33,21 +34,22 @@ def notification(key: str, etag: str) -> bytes:
 
 
 @pytest.mark.anyio
-async def test_a_job_costs_at_most_seven_document_writes_and_four_object_calls(
-    servers: Servers, tmp_path: Path
-) -> None:
+async def test_a_job_costs_at_most_seven_document_writes_and_four_object_calls(servers: Servers) -> None:
     counter = CommandCounter()
     client = mongo.connect(servers.of("processors").mongo, listeners=[counter])
     sandbox = Sandbox(slots=1)
     sandbox.start()
-    device = Device(partial(open_engine, device="cpu", models_dir=tmp_path, cache_dir=tmp_path))
+    device = Device(lambda spec: Kernel(spec.model))
+    equipment = Equipment(
+        device, lambda _: [Variant("openvino", "best")], denoises=lambda _: False, budget=PixelBudget(10**6)
+    )
     try:
         documents = mongo.documents(mongo.database(client, servers.of("processors").mongo))
         bus, objects, clock = MemoryBus(), CountedObjects(MemoryObjects()), partial(datetime.now, UTC)
         relay = Relay(documents.jobs, bus)
         limits = Limits(10**7, 10**7)
         intake = Intake(documents, objects, relay, clock=clock, limits=limits, new_id=new_job_id)
-        upscaler = Upscaler(objects, sandbox, device, DecodeLimits(max_pixels=10**7))
+        upscaler = Upscaler(objects, sandbox, equipment, DecodeLimits(max_pixels=10**7))
         worker = Worker(documents, objects, bus, relay, upscaler, clock)
         lane = await bus.pull(INTERACTIVE.name, BULK.name)
         body = encoded(photograph(16, 16), "PNG")

@@ -48,7 +48,7 @@ class Opened:
     def key(self, name: str) -> str:
         return f"{self.prefix}/{name}"
 
-    async def put(self, name: str, body: bytes | io.BytesIO = b"body", **options: object) -> str:
+    async def put(self, name: str, body: bytes | memoryview | io.BytesIO = b"body", **options: object) -> str:
         """Write an output as processors do."""
         return await self.processors.put("outputs", self.key(name), body, content_type="image/png", **options)  # type: ignore[arg-type]
 
@@ -116,6 +116,12 @@ async def test_an_etag_is_the_md5_of_a_single_put_and_a_write_has_a_time(store: 
     assert await store.put("a", b"body") == hashlib.md5(b"body", usedforsecurity=False).hexdigest()
     info = await store.processors.head("outputs", store.key("a"))
     assert abs(info.modified_at - datetime.now(UTC)) < timedelta(minutes=1)
+
+
+async def test_memory_is_written_as_bytes_are_with_a_digest_that_is_known_already(store: Opened) -> None:
+    body = bytes(range(256)) * 20_000  # several parts
+    await store.put("a", memoryview(body), sha256=hashlib.sha256(body).hexdigest())
+    assert await store.read("a") == body
 
 
 async def test_metadata_comes_back_in_lower_case_and_without_prefix(store: Opened) -> None:

@@ -39,7 +39,7 @@ def test_spans_differ_by_at_most_one_pixel(length: int, core: int, overlap: int)
 @given(LENGTHS, CORES, OVERLAPS)
 def test_what_fits_one_tile_is_not_cut(length: int, core: int, overlap: int) -> None:
     tile = core + 2 * overlap
-    assert (split_axis(length, tile, overlap) == [Span(0, length, 0, length)]) == (length <= tile)
+    assert (split_axis(length, tile, overlap) == (Span(0, length, 0, length),)) == (length <= tile)
 
 
 @given(st.integers(0, 64), st.integers(0, 128))
@@ -66,6 +66,18 @@ def test_kept_and_placed_are_the_same_pixels(length: int, core: int, overlap: in
         assert range(length)[span.read] == range(span.lo, span.hi)
 
 
-def test_a_kernel_gets_the_picture_whole() -> None:
+@given(LENGTHS, CORES, st.integers(0, 16), st.integers(1, 4), st.integers(0, 40))
+def test_cuts_keep_to_the_grain_and_to_what_is_left(length: int, core: int, reach: int, grain: int, done: int) -> None:
+    overlap, start = reach * grain, done * grain
+    length += start
+    tile = core + 2 * overlap + grain
+    spans = split_axis(length, tile, overlap, grain=grain, start=start)
+    assert [pixel for span in spans for pixel in range(span.start, span.stop)] == list(range(start, length))
+    assert all(span.start % grain == 0 and span.lo % grain == 0 for span in spans)
+    assert all(span.hi - span.lo <= tile for span in spans)
+    assert all(span.start - span.lo == min(overlap, span.start) for span in spans)
+
+
+def test_a_small_picture_is_one_tile() -> None:
     made = whole(700, 300)
     assert (made.tile_px, made.overlap_px, len(made.tiles)) == (700, 0, 1)

@@ -19,8 +19,8 @@ from pipeline.events import Message
 from pipeline.identity import event_id
 from pipeline.job import MAX_FAULTS, Job, Status, Verdict, cancel, claim, publish, release, succeed
 from processors.lease import LEASE_SECONDS
+from processors.result import Result
 from processors.stopwatch import Stopwatch
-from processors.upscale import Result
 from processors.worker import RETRY_DELAYS_SECONDS
 from tests.making import a_job
 from tests.unit.worker_bench import EXHAUSTED, REFUSED, Bench, FlakyBus, Hands, message_of

@@ -19,8 +19,9 @@ from pipeline.events import JobMessage, Message
 from pipeline.job import Job, Verdict
 from pipeline.outbox import Relay
 from processors.enlarge import Stopped
+from processors.result import Made, Result
 from processors.stopwatch import Stopwatch
-from processors.upscale import OnStage, Result, Upscaler
+from processors.upscale import OnStage, Upscaler
 from processors.worker import Worker
 from tests.making import Clock, a_job
 
@@ -49,7 +50,8 @@ class Hands:
             raise self.error
         if should_stop():
             raise Stopped
-        return Result(self.body, 16, 12, Verdict(verdict="pass"), {"job_id": job.id, "attempt": job.attempt})
+        made = Made(memoryview(self.body), 16, 12, "png")
+        return Result((made,), Verdict(verdict="pass"), (), {"job_id": job.id, "attempt": job.attempt})
 
 
 class FlakyObjects(MemoryObjects):
