@@ -17,9 +17,10 @@ class Kernel:
 
     model: str
     name: str = "cv2"
-    precision: str = "u8"
+    #: Whatever the picture has.
+    precision: str = "native"
 
     def resize(self, pixels: Pixels, size: tuple[int, int]) -> Pixels:
-        """Enlarge (H, W, 1 or 3) uint8 to exactly *size* (width, height)."""
+        """Enlarge (H, W, 1 or 3) uint8 or uint16 to exactly *size* (width, height)."""
         resized = cv2.resize(pixels, size, interpolation=_FLAGS[self.model])
-        return np.asarray(resized, np.uint8).reshape(size[1], size[0], pixels.shape[2])
+        return np.asarray(resized, pixels.dtype).reshape(size[1], size[0], pixels.shape[2])

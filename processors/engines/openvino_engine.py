@@ -1,77 +1,167 @@
-"""Runs RRDBNet and SRVGGNetCompact on the processor with OpenVINO: graphs from numpy weights, no torch."""
+"""Runs networks on the processor with OpenVINO, one batch at a time: the next begins when the last has ended."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
+from processors.engines import DEPTH, DeviceMemoryError, ignore
+from processors.engines.memory import free_bytes
+from processors.engines.openvino_graph import Samples, build_graph, build_tail, build_trunk, network_nodes
+from processors.engines.openvino_programs import Halved, OnStep, Program, Request, Undivided
 from processors.engines.precision import Choice, choose_precision, machine, recall, remember, sample_picture
+from processors.engines.quantized import quantize, recorded_ranges
 from processors.models.registry import Model, Network, Weights
 from processors.picture import Pixels
 
 if TYPE_CHECKING:
     import openvino as ov
 
-    Node: TypeAlias = ov.Node
+__all__ = ["OpenVinoEngine", "build_graph", "measure", "network_nodes", "open_openvino", "recall_choice"]
+
+Precision: TypeAlias = Literal["best", "fast", "f32", "bf16"]
+CompileFor: TypeAlias = Callable[[Samples], Program]
+Run: TypeAlias = Callable[[Pixels], Pixels]
 
 # OpenVINO's names of its compile options
 _CONFIG: Final = {"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": "1"}
 
-_PROBE_PX: Final = {"rrdb": 64, "srvgg": 192}  # sides that take a tenth of a second to one second
+_PROBE_PX: Final = {"rrdb": 96, "srvgg": 192}  # sides that take a tenth of a second to one second
+
+# what one pixel takes while 64 channels of it are computed in float32, measured, and what any tile takes
+_BYTES_PER_PIXEL: Final = {"rrdb": 2400, "srvgg": 1000}
+_BYTES: Final = 256 << 20
+_MOST_WHOLE_PIXELS: Final = 1 << 23  # x4plus takes minutes for these: more would make everybody wait for its end
 
 
 @dataclass(slots=True)
 class OpenVinoEngine:
-    """A compiled network. One caller at a time: the request is reused, and uses every core by itself."""
+    """A network that is compiled when it is first needed, once for 8 and once for 16 bits. It uses every core."""
 
     model: str
     precision: str
     scale: int
     tile_px: int
     overlap_px: int
-    request: Any
+    grain_px: int
+    whole_pixels: int
+    bytes_per_pixel: int
+    compile_for: CompileFor
+    max_batch: int = 1
     name: str = "openvino"
+    programs: dict[Samples, Program] = field(default_factory=dict)
+    #: Tiles with even sides and the sizes they had, the oldest first: that one runs.
+    waiting: deque[tuple[Pixels, tuple[int, int]]] = field(default_factory=deque)
 
-    def upscale(self, tile: Pixels) -> Pixels:
-        """Enlarge (H, W, 3) uint8 RGB to (H * scale, W * scale, 3)."""
-        self.request.infer({0: np.ascontiguousarray(tile)[np.newaxis]})
-        pixels: Pixels = self.request.get_output_tensor().data[0]
-        return pixels.copy()  # the next run writes where this one's answer lies
+    def submit(self, tiles: Pixels) -> None:
+        """Queue (1, H, W, 3) RGB, uint8 or uint16, from 1x1 up.
+
+        Raises:
+            RuntimeError: `DEPTH` batches wait already.
+            DeviceMemoryError: There is no memory for it; nothing was queued.
+        """
+        if len(self.waiting) == DEPTH:
+            raise RuntimeError(f"{DEPTH} batches wait already")
+        if tiles.ndim != 4 or tiles.shape[0] != 1 or tiles.shape[3] != 3:
+            raise ValueError(f"one tile of (1, H, W, 3), not {tiles.shape}")
+        self._need_memory(tiles)
+        self.waiting.append((_evened(tiles, self.grain_px), (tiles.shape[1], tiles.shape[2])))
+        if len(self.waiting) == 1:
+            self._start_oldest()
+
+    def result(self, on_step: OnStep = ignore) -> Pixels:
+        """Wait for the oldest: (1, H * scale, W * scale, 3) of its dtype. *on_step* hears the share done, estimated."""
+        if not self.waiting:
+            raise RuntimeError("no batch waits")
+        tile, (height, width) = self.waiting[0]
+        program = self._program(tile)
+        try:
+            large = program.finish(on_step)
+        except BaseException:
+            program.cancel()  # reads the tile and writes the result until it has ended
+            # what was ended in its middle knows the sizes of two tiles, and fails with the next one
+            del self.programs[tile.dtype.type]
+            raise
+        finally:
+            self.waiting.popleft()
+            self._start_oldest()
+        return large[:, : height * self.scale, : width * self.scale]
+
+    def release(self) -> None:
+        """Give the memory back, and drop what waits."""
+        if self.waiting:
+            self._program(self.waiting[0][0]).cancel()
+        self.waiting.clear()
+        self.programs.clear()
+
+    def _start_oldest(self) -> None:
+        if self.waiting:
+            tile = self.waiting[0][0]
+            self._program(tile).start(tile)
+
+    def _program(self, tile: Pixels) -> Program:
+        samples: Samples = tile.dtype.type
+        if samples not in self.programs:
+            self.programs[samples] = self.compile_for(samples)
+        return self.programs[samples]
+
+    def _need_memory(self, tiles: Pixels) -> None:
+        needed, free = _BYTES + tiles.size // 3 * self.bytes_per_pixel, free_bytes()
+        if needed > free:
+            height, width = tiles.shape[1:3]
+            raise DeviceMemoryError(
+                f"{width} x {height} pixels take {needed >> 20} MiB at once, and {free >> 20} MiB are free."
+            )
 
 
-def open_openvino(model: Model, weights: Weights, *, cache_dir: Path, precision: str | None = None) -> OpenVinoEngine:
-    """Compile *model* in *precision* (`f32` or `bf16`), or in the one that is measured to be faster on this machine.
+def open_openvino(model: Model, weights: Weights, *, cache_dir: Path, precision: Precision = "best") -> OpenVinoEngine:
+    """Make *model* ready in a precision; `best` is the fastest on this machine that is true to float32.
 
+    `fast` computes 8-bit samples with 8-bit integers where *model* was calibrated for that, and else is `best`.
     Compiled models are kept under *cache_dir*, so that the next start takes a fraction of the time.
     """
-    import openvino as ov
+    network = _network(model)
+    choice = recall_choice(model, cache_dir)
+    if choice is None and precision in {"best", "fast"}:
+        choice = measure(model, weights, cache_dir=cache_dir)
+    chosen = choice.precision if choice and precision in {"best", "fast"} else precision
+    ranges = recorded_ranges(model.name) if precision == "fast" else None
+    paces = {name: seconds / choice.side_px**2 for name, seconds in choice.seconds.items()} if choice else {}
 
-    if model.network is None:
-        raise ValueError(f"{model.name} is a kernel: OpenVINO does not run it")
-    if precision is None:
-        precision = (recall_choice(model, cache_dir) or measure(model, weights, cache_dir=cache_dir)).precision
-    compiled = ov.Core().compile_model(
-        build_graph(model.network, weights),
-        "CPU",
-        {**_CONFIG, "INFERENCE_PRECISION_HINT": precision, "CACHE_DIR": str(cache_dir / "openvino")},
+    def compile_for(samples: Samples) -> Program:
+        if samples is np.uint8:
+            return _compiled(Build(network, weights, samples, ranges), chosen, cache_dir, pace=paces.get(chosen, 0.0))
+        # 16 bits are more than bfloat16 tells apart
+        return _compiled(Build(network, weights, samples), "f32", cache_dir, pace=paces.get("f32", 0.0))
+
+    return OpenVinoEngine(
+        model=model.name,
+        precision=chosen if ranges is None else "int8",
+        scale=network.scale,
+        tile_px=network.tile_px,
+        overlap_px=network.overlap_px,
+        grain_px=network.unshuffle,
+        whole_pixels=_whole_pixels(network),
+        bytes_per_pixel=_bytes_per_pixel(network),
+        compile_for=compile_for,
+        programs={np.uint8: compile_for(np.uint8)},
     )
-    network = model.network
-    request = compiled.create_infer_request()
-    return OpenVinoEngine(model.name, precision, network.scale, network.tile_px, network.overlap_px, request)
 
 
 def measure(model: Model, weights: Weights, *, cache_dir: Path) -> Choice:
     """Time *model* in every precision that this processor has, and remember the choice under *cache_dir*."""
     import openvino as ov
 
-    if model.network is None:
-        raise ValueError(f"{model.name} is a kernel: it has no precision to choose")
     abilities = ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    precisions = ["f32", "bf16"] if "BF16" in abilities else ["f32"]
-    engines = {p: open_openvino(model, weights, cache_dir=cache_dir, precision=p).upscale for p in precisions}
-    choice = choose_precision(engines, sample_picture(_PROBE_PX[model.network.architecture]))
+    precisions: list[Precision] = ["f32", "bf16"] if "BF16" in abilities else ["f32"]
+    runs: dict[str, Run] = {
+        p: _runs(open_openvino(model, weights, cache_dir=cache_dir, precision=p)) for p in precisions
+    }
+    choice = choose_precision(runs, sample_picture(_PROBE_PX[_network(model).architecture]))
     remember(_choices(cache_dir), _key(model), choice)
     return choice
 
@@ -81,104 +171,74 @@ def recall_choice(model: Model, cache_dir: Path) -> Choice | None:
     return recall(_choices(cache_dir), _key(model))
 
 
-def build_graph(network: Network, weights: Weights) -> "ov.Model":
-    """Build (1, H, W, 3) uint8 -> (1, H * scale, W * scale, 3) uint8, for any H and W."""
+@dataclass(frozen=True, slots=True)
+class Build:
+    """Which network to compile. *ranges*: what `quantize` needs; None leaves the network as it is."""
+
+    network: Network
+    weights: Weights
+    samples: Samples
+    ranges: npt.NDArray[np.float32] | None = None
+
+    def body(self) -> "ov.Model":
+        """The trunk of an RRDBNet, or all of another network."""
+        build = build_trunk if self.network.architecture == "rrdb" else build_graph
+        graph = build(self.network, self.weights, self.samples)
+        if self.ranges is not None:
+            quantize(graph, self.ranges)
+        return graph
+
+
+def _compiled(build: Build, precision: str, cache_dir: Path, *, pace: float) -> Program:
     import openvino as ov
-    from openvino import opset13 as op
 
-    samples = op.parameter([1, -1, -1, 3], np.uint8)
-    planes = op.transpose(op.convert(samples, np.float32), np.array([0, 3, 1, 2]))
-    result = network_nodes(network, _for_bytes(weights), planes)
-    rounded = op.round(op.clamp(result, 0.0, 255.0), "half_to_even")
-    pixels = op.convert(op.transpose(rounded, np.array([0, 2, 3, 1])), np.uint8)
-    graph = ov.Model([pixels], [samples], network.architecture)
-    # the names given by default count on through the process, and a graph with other names misses the cache
-    graph.input().set_names({"samples"})
-    graph.output().set_names({"pixels"})
-    return graph
+    core = ov.Core()
+    config = {**_CONFIG, "INFERENCE_PRECISION_HINT": precision, "CACHE_DIR": str(cache_dir / "openvino")}
 
+    def ready(graph: ov.Model) -> Request:
+        return Request(core.compile_model(graph, "CPU", config).create_infer_request())
 
-def network_nodes(network: Network, weights: Weights, planes: "Node") -> "Node":
-    """Append *network* to (1, 3, H, W) float *planes*; return its (1, 3, H * scale, W * scale) output."""
-    return _rrdb(network, weights, planes) if network.architecture == "rrdb" else _srvgg(network, weights, planes)
+    network, body = build.network, ready(build.body())
+    if network.architecture == "srvgg":
+        return Undivided(body, network.scale, pace)
+    tail = build_tail(network, build.weights, build.samples, exact=precision == "f32")
+    return Halved(body, ready(tail), network, pace)
 
 
-def _for_bytes(weights: Weights) -> Weights:
-    """Return the same network for samples of 0..255 in and out, instead of 0..1: its ends are linear.
-
-    8-bit samples are exact in bfloat16, their 255th parts are not: worth 2.5 dB to a compact network.
-    """
-    first, *middle, last, bias = weights
-    return [first / np.float32(255), *middle, last * np.float32(255), bias * np.float32(255)]
+def _network(model: Model) -> Network:
+    if model.network is None:
+        raise ValueError(f"{model.name} is no network that OpenVINO runs")
+    return model.network
 
 
-def _rrdb(network: Network, weights: Weights, planes: "Node") -> "Node":
-    from openvino import opset13 as op
+def _runs(engine: OpenVinoEngine) -> Run:
+    def run(picture: Pixels) -> Pixels:
+        engine.submit(picture[np.newaxis])
+        large: Pixels = engine.result()[0]
+        return large
 
-    convolve = _convolver(iter(weights))
-    first = trunk = convolve(planes)
-    for _ in range(network.blocks):
-        before = trunk
-        for _ in range(3):
-            trunk = op.add(_scaled(_dense(trunk, convolve), 0.2), trunk)
-        trunk = op.add(_scaled(trunk, 0.2), before)
-    nodes = op.add(first, convolve(trunk))
-    for _ in range(2):
-        nodes = _leaky(convolve(_enlarged(nodes, 2)))
-    return convolve(_leaky(convolve(nodes)))
+    return run
 
 
-def _dense(nodes: "Node", convolve: "Callable[[Node], Node]") -> "Node":
-    """Append a dense block: each convolution reads the input and all that came before it."""
-    from openvino import opset13 as op
-
-    features = [nodes]
-    for _ in range(4):
-        features.append(_leaky(convolve(op.concat(features, axis=1))))
-    return convolve(op.concat(features, axis=1))
+def _bytes_per_pixel(network: Network) -> int:
+    """What one input pixel takes while it is computed, its result included."""
+    held = _BYTES_PER_PIXEL[network.architecture] * network.features // 64
+    return held // network.unshuffle**2 + 3 * network.scale**2
 
 
-def _srvgg(network: Network, weights: Weights, planes: "Node") -> "Node":
-    from openvino import opset13 as op
-
-    arrays = iter(weights)
-    convolve = _convolver(arrays)
-    nodes = planes
-    for _ in range(network.blocks + 1):
-        nodes = op.prelu(convolve(nodes), op.constant(next(arrays)))
-    shuffled = op.depth_to_space(convolve(nodes), "depth_first", network.scale)
-    return op.add(shuffled, _enlarged(planes, network.scale))
+def _whole_pixels(network: Network) -> int:
+    """What is given uncut: a tile for networks whose tiles are exact, else as much as half of the memory holds."""
+    if network.architecture == "srvgg":
+        return network.tile_px**2
+    return min(_MOST_WHOLE_PIXELS, max(0, free_bytes() // 2 - _BYTES) // _bytes_per_pixel(network))
 
 
-def _convolver(arrays: "Iterator[Any]") -> "Callable[[Node], Node]":
-    """Return what appends the next 3x3 convolution with bias, taking both from *arrays*."""
-    from openvino import opset13 as op
-
-    def convolve(nodes: "Node") -> "Node":
-        kernel, bias = op.constant(next(arrays)), op.constant(next(arrays).reshape(1, -1, 1, 1))
-        return op.add(op.convolution(nodes, kernel, [1, 1], [1, 1], [1, 1], [1, 1]), bias)
-
-    return convolve
-
-
-def _leaky(nodes: "Node") -> "Node":
-    from openvino import opset13 as op
-
-    return op.prelu(nodes, op.constant(np.array([0.2], np.float32)))
-
-
-def _scaled(nodes: "Node", factor: float) -> "Node":
-    from openvino import opset13 as op
-
-    return op.multiply(nodes, op.constant(np.array(factor, np.float32)))
-
-
-def _enlarged(nodes: "Node", factor: int) -> "Node":
-    from openvino import opset13 as op
-
-    nearest = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
-    factors = np.array([factor, factor], np.float32)
-    return op.interpolate(nodes, factors, "nearest", "scales", axes=np.array([2, 3]), **nearest)
+def _evened(tiles: Pixels, grain_px: int) -> Pixels:
+    """Mirror *tiles* at the right and the bottom, up to multiples of *grain_px*."""
+    below, right = (-side % grain_px for side in tiles.shape[1:3])
+    padding = (0, 0), (0, below), (0, right), (0, 0)
+    even: Pixels = np.ascontiguousarray(np.pad(tiles, padding, "symmetric") if below or right else tiles)
+    return even
 
 
 def _choices(cache_dir: Path) -> Path:

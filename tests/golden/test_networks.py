@@ -12,14 +12,13 @@ import torch
 from openvino import opset13 as op
 
 from processors.engines.openvino_engine import network_nodes
-from processors.engines.torch_engine import TorchEngine, open_torch
-from processors.enlarge import enlarge
+from processors.engines.torch_engine import open_torch
 from processors.models.registry import find_model, models
 from processors.models.weights import load_weights
-from tests.golden.conftest import NcnnUpscale, OpenEngine, averaged, inner, photograph, psnr_db
+from tests.golden.conftest import NcnnUpscale, OpenEngine, averaged, inner, photograph, psnr_db, upscaled
 from tests.golden.networks import load
 
-NETWORKS = [model.name for model in models().values() if model.network]
+NETWORKS = [model.name for model in models().values() if model.wheel]
 FACE = (slice(100, 196), slice(180, 276))  # 96x96 of the astronaut's face
 SIZES = [*product([1, 2, 3, 17, 40], [1, 2, 5, 300]), (300, 40), (300, 1)]
 
@@ -45,7 +44,7 @@ def test_the_engine_agrees_with_ncnn_on_a_photograph(
     name: str, number: int, open_cpu: OpenEngine, ncnn_upscale: NcnnUpscale
 ) -> None:
     picture = photograph("astronaut", *FACE)
-    ours = open_cpu(name, "f32").upscale(picture)
+    ours = upscaled(open_cpu(name, "f32"), picture)
     # ncnn mirrors the picture at its edges, ours pads with zeros as the network was trained: 16 px tell nothing
     assert psnr_db(inner(ours, 16 * 4), inner(ncnn_upscale(picture, number), 16 * 4)) >= 45
 
@@ -55,7 +54,7 @@ def test_smaller_factors_agree_with_the_wheels_own_files_for_them(
     scale: int, number: int, open_cpu: OpenEngine, ncnn_upscale: NcnnUpscale
 ) -> None:
     picture = photograph("astronaut", *FACE)
-    ours, _ = enlarge(picture, open_cpu("realesr-animevideov3", "f32"), scale=scale)
+    ours = averaged(upscaled(open_cpu("realesr-animevideov3", "f32"), picture), 96 * scale, 96 * scale)
     # theirs ends in a cubic kernel that does not average, and so is sharper
     assert psnr_db(inner(ours, 16 * scale), inner(ncnn_upscale(picture, number), 16 * scale)) >= 35
 
@@ -63,13 +62,14 @@ def test_smaller_factors_agree_with_the_wheels_own_files_for_them(
 @pytest.mark.parametrize("name", NETWORKS)
 def test_the_precision_this_machine_prefers_is_true_to_float32(name: str, open_cpu: OpenEngine) -> None:
     picture = photograph("coffee", *FACE)
-    assert psnr_db(open_cpu(name, None).upscale(picture), open_cpu(name, "f32").upscale(picture)) >= 48
+    preferred, exact = (upscaled(open_cpu(name, precision), picture) for precision in ("best", "f32"))
+    assert psnr_db(preferred, exact) >= 52
 
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_an_averaged_result_is_the_same_picture(name: str, open_cpu: OpenEngine) -> None:
     picture = photograph("astronaut", *FACE)
-    large = open_cpu(name, None).upscale(picture)
+    large = upscaled(open_cpu(name, "best"), picture)
     assert psnr_db(averaged(large, 96, 96), picture) >= 24
     assert psnr_db(averaged(large, 96, 96)[:, :, ::-1], picture) < 24
 
@@ -78,7 +78,7 @@ def test_an_averaged_result_is_the_same_picture(name: str, open_cpu: OpenEngine)
 @pytest.mark.parametrize(("width", "height"), SIZES)
 def test_every_size_is_enlarged(name: str, width: int, height: int, open_cpu: OpenEngine) -> None:
     picture = photograph("coffee", slice(50, 50 + height), slice(100, 100 + width))
-    large, _ = enlarge(picture, open_cpu(name, "f32"), scale=4)
+    large = upscaled(open_cpu(name, "f32"), picture)
     assert large.shape == (4 * height, 4 * width, 3)
     # zero padding darkens two pixels at an edge: the smallest pictures are all edge
     assert psnr_db(averaged(large, width, height), picture) >= (20 if min(width, height) > 16 else 5)
@@ -87,37 +87,24 @@ def test_every_size_is_enlarged(name: str, width: int, height: int, open_cpu: Op
 @pytest.mark.parametrize("name", ["realesr-animevideov3", "realesrgan-x4plus-anime"])
 def test_torch_and_openvino_engines_give_the_same_picture(name: str, open_cpu: OpenEngine, tmp_path: Path) -> None:
     model = find_model(name)
-    engine = open_torch(model, load_weights(model, tmp_path), device="cpu")
+    engine = open_torch(model, load_weights(model, tmp_path), device="cpu", precision="best")
     picture = photograph("coffee", *FACE)
-    ours, theirs = open_cpu(name, "f32").upscale(picture), engine.upscale(picture)
+    ours, theirs = upscaled(open_cpu(name, "f32"), picture), upscaled(engine, picture)
     assert (engine.name, engine.precision) == ("torch", "f32")
     assert np.abs(ours.astype(int) - theirs).max() <= 1
     assert psnr_db(ours, theirs) >= 70
 
 
-def test_half_precision_that_overflows_falls_back_to_float32(tmp_path: Path) -> None:
-    model = find_model("realesr-animevideov3")
-    assert model.network
-    weights = load_weights(model, tmp_path)
-    weights[0] *= np.float32(30_000)  # beyond what float16 can say, once summed
-    weights[1] *= np.float32(30_000)
-    weights[3] /= np.float32(30_000)
-    exact = open_torch(model, weights, device="cpu")
-    halves = [tensor.half() for tensor in exact.tensors]
-    half = TorchEngine("m", "fp16", 4, 512, 18, model.network, exact.device, weights, halves)
-    picture = photograph("coffee", *FACE)
-    assert np.array_equal(half.upscale(picture), exact.upscale(picture))
-    assert half.precision == "f32"
-
-
 def test_the_cpu_engine_brings_no_torch_into_the_process(cache_dir: Path) -> None:
     lines = [
         "import sys; from pathlib import Path; import numpy as np",
-        "from processors.engines import open_engine, probe",
+        "from processors.engines import open_engine, probe, variants",
         f"folder = Path({str(cache_dir)!r})",
         "print(probe(device='cpu', models_dir=folder, cache_dir=folder).engine)",
-        "engine = open_engine('realesr-animevideov3', device='cpu', models_dir=folder, cache_dir=folder)",
-        "print(engine.upscale(np.zeros((8, 8, 3), np.uint8)).shape, 'torch' in sys.modules)",
+        "best = variants('cpu', fast=False)[0]",
+        "engine = open_engine('realesr-animevideov3', best, device='cpu', models_dir=folder, cache_dir=folder)",
+        "engine.submit(np.zeros((1, 8, 8, 3), np.uint8))",
+        "print(engine.result().shape, 'torch' in sys.modules)",
     ]
     ran = subprocess.run([sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, check=True)
-    assert ran.stdout.split("\n") == ["openvino", "(32, 32, 3) False", ""]
+    assert ran.stdout.split("\n") == ["openvino", "(1, 32, 32, 3) False", ""]

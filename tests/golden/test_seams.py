@@ -1,17 +1,18 @@
-"""A picture in tiles against the same picture in one piece, on photographs of 512 x 512 pixels."""
+"""A picture in tiles against the same picture in one piece, on photographs."""
 
-from dataclasses import replace
+from typing import cast
 
 import numpy as np
 import pytest
 
+from processors.engines import openvino_programs
 from processors.engines.openvino_engine import OpenVinoEngine
-from processors.enlarge import enlarge
+from processors.engines.openvino_programs import Halved
 from processors.picture import Pixels
-from processors.tiles import plan
-from tests.golden.conftest import OpenEngine, photograph, psnr_db
+from tests.golden.conftest import OpenEngine, photograph, psnr_db, tiled, upscaled
 
-QUADRANTS_PX = 384  # cuts 512 x 512 into four tiles that read 320 x 320
+PART = (slice(60, 260), slice(120, 351))  # 231 x 200: no side is a multiple of anything
+QUADRANTS_PX = 256  # cuts 320 x 320 into four tiles that read 224 x 224
 
 
 @pytest.fixture(scope="module")
@@ -20,39 +21,62 @@ def compact(open_cpu: OpenEngine) -> OpenVinoEngine:
 
 
 @pytest.fixture(scope="module")
+def dense(open_cpu: OpenEngine) -> OpenVinoEngine:
+    return open_cpu("realesrgan-x4plus-anime", "f32")
+
+
+@pytest.fixture(scope="module")
 def untiled(compact: OpenVinoEngine) -> Pixels:
-    return compact.upscale(photograph("astronaut"))
+    return upscaled(compact, photograph("astronaut"))
 
 
 @pytest.mark.parametrize("tile_px", [100, 311])
 def test_tiles_of_a_compact_network_are_exact(tile_px: int, compact: OpenVinoEngine, untiled: Pixels) -> None:
-    tiled, made = enlarge(photograph("astronaut"), compact, scale=4, tile_px=tile_px)
-    assert len(made.tiles) >= 4
-    assert np.array_equal(tiled, untiled)
+    assert np.array_equal(tiled(compact, photograph("astronaut"), tile_px), untiled)
 
 
 def test_a_smaller_overlap_would_be_seen(compact: OpenVinoEngine, untiled: Pixels) -> None:
-    tiled, _ = enlarge(photograph("astronaut"), replace(compact, overlap_px=10), scale=4, tile_px=200)
-    assert 60 < psnr_db(tiled, untiled) < 80
+    assert 60 < psnr_db(tiled(compact, photograph("astronaut"), 200, overlap_px=10), untiled) < 80
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("side_px", [128, 300])
+def test_pieces_of_the_tail_are_exact_in_float32(
+    side_px: int, dtype: type[np.uint8], dense: OpenVinoEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture = photograph("astronaut", *PART).astype(dtype) * dtype(np.iinfo(dtype).max // 255)
+    monkeypatch.setattr(openvino_programs, "_TAIL_PX", 1 << 20)
+    whole = upscaled(dense, picture)
+    halves = cast("Halved", dense.programs[dtype])
+    assert len(list(halves._pieces())) == 1
+    monkeypatch.setattr(openvino_programs, "_TAIL_PX", side_px)
+    assert np.array_equal(upscaled(dense, picture), whole)
+    assert len(list(halves._pieces())) >= 12
+
+
+def test_a_tail_that_sees_less_would_not_be_exact(dense: OpenVinoEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    picture = photograph("astronaut", *PART)
+    whole = upscaled(dense, picture)
+    monkeypatch.setattr(openvino_programs, "_TAIL_PX", 128)
+    monkeypatch.setattr(openvino_programs, "TAIL_HALO_PX", 1)
+    assert not np.array_equal(upscaled(dense, picture), whole)
 
 
 @pytest.mark.timeout(600)
-def test_tiles_of_a_dense_network_cannot_be_told_from_the_whole(open_cpu: OpenEngine) -> None:
-    picture = photograph("astronaut")
-    exact, preferred = (open_cpu("realesrgan-x4plus-anime", precision) for precision in ("f32", None))
-    whole = exact.upscale(picture)
-    tiled, made = enlarge(picture, exact, scale=4, tile_px=QUADRANTS_PX)
-    assert (len(made.tiles), made.overlap_px) == (4, 64)
-    assert psnr_db(tiled, whole) >= 70
+def test_tiles_of_a_dense_network_cannot_be_told_from_the_whole(open_cpu: OpenEngine, dense: OpenVinoEngine) -> None:
+    picture = photograph("astronaut", slice(0, 320), slice(100, 420))
+    whole, preferred = upscaled(dense, picture), open_cpu("realesrgan-x4plus-anime", "best")
+    assert dense.overlap_px == 64
+    assert psnr_db(tiled(dense, picture, QUADRANTS_PX), whole) >= 70
     if preferred.precision == "bf16":  # its own rounding is 54 dB from the truth: tiles must cost nothing on top
-        rounded, _ = enlarge(picture, preferred, scale=4, tile_px=QUADRANTS_PX)
-        assert psnr_db(rounded, whole) >= psnr_db(preferred.upscale(picture), whole) - 0.2
+        rounded = tiled(preferred, picture, QUADRANTS_PX)
+        assert psnr_db(rounded, whole) >= psnr_db(upscaled(preferred, picture), whole) - 0.2
 
 
 @pytest.mark.timeout(600)
 def test_a_tile_of_the_deepest_network_cannot_be_told_from_the_whole(open_cpu: OpenEngine) -> None:
-    engine, picture = open_cpu("realesrgan-x4plus", "f32"), photograph("astronaut")
-    whole = engine.upscale(picture)
-    tile = plan(512, 512, tile_px=QUADRANTS_PX, overlap_px=engine.overlap_px).tiles[3]
-    kept = engine.upscale(picture[tile.y.read, tile.x.read])[tile.y.kept(4), tile.x.kept(4)]
-    assert psnr_db(kept, whole[tile.y.placed(4), tile.x.placed(4)]) >= 70
+    engine = open_cpu("realesrgan-x4plus", "f32")
+    picture = photograph("astronaut", slice(100, 212), slice(32, 480))
+    whole = upscaled(engine, picture)
+    kept = upscaled(engine, picture[:, 224 - engine.overlap_px :])[:, engine.overlap_px * 4 :]
+    assert psnr_db(kept, whole[:, 224 * 4 :]) >= 70

@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.errors import PipelineError
 from processors import engines
-from processors.engines import open_engine
+from processors.engines import Variant, open_engine, variants
 from processors.engines.kernels import Kernel
 from processors.engines.precision import Choice, choose_precision, machine, recall, remember, sample_picture
 from processors.picture import Pixels
@@ -94,34 +94,44 @@ def test_the_machine_has_one_name() -> None:
 
 
 def open_on(device: engines.Device, folder: Path, name: str = "realesr-animevideov3") -> engines.Engine | Kernel:
-    return open_engine(name, device=device, models_dir=folder, cache_dir=folder)
+    return open_engine(name, Variant("openvino", "best"), device=device, models_dir=folder, cache_dir=folder)
 
 
-def test_a_gpu_without_torch_is_refused_with_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gpu_without_torch_is_refused_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engines, "find_spec", lambda _name: None)
     with pytest.raises(PipelineError) as caught:
-        open_on("cuda", tmp_path)
+        variants("cuda", fast=False)
     assert caught.value.code == "engine_failed"
     assert "requirements/gpu.txt" in caught.value.hint
 
 
 @pytest.mark.parametrize(
-    ("device", "driver", "torch", "chosen"),
+    ("device", "driver", "torch", "first"),
     [
-        ("auto", True, True, "cuda"),
-        ("auto", False, True, "cpu"),
-        ("auto", True, False, "cpu"),
-        ("cpu", True, True, "cpu"),
-        ("cuda", False, True, "cuda"),
+        ("auto", True, True, "torch"),
+        ("auto", False, True, "openvino"),
+        ("auto", True, False, "openvino"),
+        ("cpu", True, True, "openvino"),
+        ("cuda", False, True, "torch"),
     ],
 )
 def test_the_gpu_is_used_where_there_is_one_and_torch(
-    *, device: engines.Device, driver: bool, torch: bool, chosen: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    *, device: engines.Device, driver: bool, torch: bool, first: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "nvidiactl").touch()
     monkeypatch.setattr(engines, "_NVIDIA", (str(tmp_path / ("nvidiactl" if driver else "none")),))
-    monkeypatch.setattr(engines, "find_spec", lambda _name: object() if torch else None)
-    assert engines._chosen(device) == chosen
+    monkeypatch.setattr(engines, "find_spec", lambda name: object() if torch or name != "torch" else None)
+    assert variants(device, fast=False)[0] == (first, "best")
+
+
+@pytest.mark.parametrize(("fast", "first"), [(False, "best"), (True, "fast")])
+def test_a_result_that_is_not_true_is_tried_in_float32_and_then_elsewhere(*, fast: bool, first: str) -> None:
+    assert variants("cpu", fast=fast) == (("openvino", first), ("openvino", "f32"), ("torch", "f32"))
+
+
+def test_an_engine_that_is_not_installed_is_not_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engines, "find_spec", lambda name: None if name == "torch" else object())
+    assert variants("auto", fast=False) == (("openvino", "best"), ("openvino", "f32"))
 
 
 def test_kernels_open_on_any_device(tmp_path: Path) -> None:
