@@ -13,7 +13,15 @@ from processors.engines import DEPTH, DeviceMemoryError, ignore
 from processors.engines.memory import free_bytes
 from processors.engines.openvino_graph import Samples, build_graph, build_tail, build_trunk, network_nodes
 from processors.engines.openvino_programs import Halved, OnStep, Program, Request, Undivided
-from processors.engines.precision import Choice, choose_precision, machine, recall, remember, sample_picture
+from processors.engines.precision import (
+    FAST_FLOOR_DB,
+    Choice,
+    choose_precision,
+    machine,
+    recall,
+    remember,
+    sample_picture,
+)
 from processors.engines.quantized import quantize, recorded_ranges
 from processors.models.registry import Model, Network, Weights
 from processors.picture import Pixels
@@ -23,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["OpenVinoEngine", "build_graph", "measure", "network_nodes", "open_openvino", "recall_choice"]
 
-Precision: TypeAlias = Literal["best", "fast", "f32", "bf16"]
+Precision: TypeAlias = Literal["best", "fast", "f32", "bf16", "int8"]
 CompileFor: TypeAlias = Callable[[Samples], Program]
 Run: TypeAlias = Callable[[Pixels], Pixels]
 
@@ -121,15 +129,17 @@ class OpenVinoEngine:
 def open_openvino(model: Model, weights: Weights, *, cache_dir: Path, precision: Precision = "best") -> OpenVinoEngine:
     """Make *model* ready in a precision; `best` is the fastest on this machine that is true to float32.
 
-    `fast` computes 8-bit samples with 8-bit integers where *model* was calibrated for that, and else is `best`.
-    Compiled models are kept under *cache_dir*, so that the next start takes a fraction of the time.
+    `fast` is `int8`, 8-bit integers for 8-bit samples, where *model* was calibrated for them and they are faster here,
+    and else `best`. Compiled models are kept under *cache_dir*, so that the next start takes a fraction of the time.
     """
     network = _network(model)
+    if precision == "fast":
+        precision = _fastest(model, weights, cache_dir=cache_dir)
     choice = recall_choice(model, cache_dir)
-    if choice is None and precision in {"best", "fast"}:
+    if choice is None and precision in {"best", "int8"}:
         choice = measure(model, weights, cache_dir=cache_dir)
-    chosen = choice.precision if choice and precision in {"best", "fast"} else precision
-    ranges = recorded_ranges(model.name) if precision == "fast" else None
+    chosen = choice.precision if choice and precision in {"best", "int8"} else precision
+    ranges = recorded_ranges(model.name) if precision == "int8" else None
     paces = {name: seconds / choice.side_px**2 for name, seconds in choice.seconds.items()} if choice else {}
 
     def compile_for(samples: Samples) -> Program:
@@ -164,6 +174,22 @@ def measure(model: Model, weights: Weights, *, cache_dir: Path) -> Choice:
     choice = choose_precision(runs, sample_picture(_PROBE_PX[_network(model).architecture]))
     remember(_choices(cache_dir), _key(model), choice)
     return choice
+
+
+def _fastest(model: Model, weights: Weights, *, cache_dir: Path) -> Precision:
+    """Say whether 8-bit integers are faster than the best precision on this machine, measured once."""
+    if recorded_ranges(model.name) is None:
+        return "best"
+    choice = recall(_choices(cache_dir), f"{_key(model)} fast")
+    if choice is None:
+        ways: tuple[Precision, ...] = "best", "int8"
+        runs: dict[str, Run] = {
+            way: _runs(open_openvino(model, weights, cache_dir=cache_dir, precision=way)) for way in ways
+        }
+        picture = sample_picture(_PROBE_PX[_network(model).architecture])
+        choice = choose_precision(runs, picture, floor_db=FAST_FLOOR_DB)
+        remember(_choices(cache_dir), f"{_key(model)} fast", choice)
+    return "int8" if choice.precision == "int8" else "best"
 
 
 def recall_choice(model: Model, cache_dir: Path) -> Choice | None:

@@ -1,5 +1,6 @@
 """The OpenVINO engine: what it promises to whoever feeds it, with networks of a few channels."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,8 @@ from processors.engines.memory import free_bytes
 from processors.engines.openvino_engine import OpenVinoEngine, open_openvino
 from processors.engines.openvino_graph import doubling_kernel
 from processors.engines.openvino_programs import Request, Undivided
-from processors.models.registry import Model, Network, Weights
+from processors.models.registry import Model, Network, Weights, find_model
+from processors.models.weights import load_weights
 from processors.picture import Pixels
 
 RRDB = Network(architecture="rrdb", features=16, blocks=2, growth=8, scale=4)
@@ -187,3 +189,21 @@ def test_a_failure_inside_openvino_is_told(tmp_path: Path) -> None:
         engine.result()
     assert caught.value.code == "engine_failed"
     assert upscaled(engine, tile(4, 4)).shape == (1, 16, 16, 3)
+
+
+@pytest.mark.parametrize(("faster", "precisions"), [("best", {"f32", "bf16"}), ("int8", {"int8"})])
+def test_fast_is_whatever_was_measured_to_be_faster_here(faster: str, precisions: set[str], tmp_path: Path) -> None:
+    model = find_model("realesr-animevideov3")
+    weights = load_weights(model, tmp_path)
+    open_openvino(model, weights, cache_dir=tmp_path, precision="fast")
+    measured = json.loads((tmp_path / "precision.json").read_text())
+    (key,) = [name for name in measured if name.endswith(" fast")]
+    assert set(measured[key]["seconds"]) == {"best", "int8"}
+    measured[key]["precision"] = faster
+    (tmp_path / "precision.json").write_text(json.dumps(measured))
+    assert open_openvino(model, weights, cache_dir=tmp_path, precision="fast").precision in precisions
+
+
+def test_fast_is_best_where_nobody_calibrated_the_model(tmp_path: Path) -> None:
+    model = Model(name="small", summary="", licence="", scales=(4,), network=SRVGG)
+    assert open_openvino(model, weights_of(SRVGG), cache_dir=tmp_path, precision="fast").precision in {"f32", "bf16"}
