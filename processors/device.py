@@ -191,8 +191,9 @@ class Device:
             self._engines[spec] = self._open_engine(spec)
         self._engines.move_to_end(spec)
         if len(self._engines) > OPEN_ENGINES:
-            _, oldest = self._engines.popitem(last=False)
-            _release(oldest)  # a lane that still holds it makes it load again
+            busy = [batch.engine for batch in self._under_way]
+            idle = next(old for old, engine in self._engines.items() if engine not in busy)
+            _release(self._engines.pop(idle))  # a lane that still holds it makes it load again
         return self._engines[spec]
 
     def _fill(self) -> None:

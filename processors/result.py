@@ -23,7 +23,7 @@ class GateError(PipelineError):
         super().__init__(
             f"The result is not true to the upload: {', '.join(verdict.failed)} out of bounds.",
             code="quality_gate_failed",
-            hint="Try another model, or lanczos; tell us of the picture, since this is a fault of ours.",
+            hint="Try another model; tell us of the picture, since this is a fault of ours.",
         )
         self.verdict = verdict
 
@@ -60,7 +60,8 @@ class Try:
     @property
     def verdict(self) -> Verdict:
         """As the job keeps it."""
-        return Verdict.model_validate(asdict(self.judgement.fidelity))
+        measured = asdict(self.judgement.fidelity)
+        return Verdict.model_validate(measured | {"seam_ratio": measured["seam_ratio"] or None})  # 0 without borders
 
 
 def metrics(job: Job, model: str, tries: Sequence[Try]) -> dict[str, Any]:

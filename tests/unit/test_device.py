@@ -89,6 +89,26 @@ def test_the_engine_longest_unused_gives_its_memory_back() -> None:
         assert [engine.releases for engine in engines.values()] == [1] + OPEN_ENGINES * [0]
 
 
+def test_an_engine_at_work_is_never_the_one_that_is_closed() -> None:
+    engines: dict[str, Gated] = {}
+
+    def open_engine(spec: Spec) -> Gated:
+        return engines.setdefault(spec.model, Gated())
+
+    with opened(Device(open_engine)) as device:
+        first = device.open(Spec("0", VARIANT)).result(SECONDS)
+        assert isinstance(first, Gated)
+        futures = [run(device, first, value) for value in (1, 2)]
+        assert first.begun.acquire(timeout=SECONDS)
+        others = [device.open(Spec(str(number), VARIANT)) for number in range(1, OPEN_ENGINES + 2)]
+        for _ in futures:
+            first.let_go.release()
+        assert [int(future.result(SECONDS).pixels.flat[0]) for future in futures] == [1, 2]
+        for other in others:
+            other.result(SECONDS)
+    assert engines["1"].releases > 0
+
+
 def test_tiles_of_one_shape_share_a_batch_and_each_lane_gets_its_own() -> None:
     engine = Gated(max_batch=4)
     with opened(Device(lambda _: engine)) as device:
