@@ -21,20 +21,28 @@ PSNR_CAP_DB: Final = 100.0
 
 _COLOURS: Final = 4096  # of which CIEDE2000 is averaged: about a millisecond
 _POOLED_CELLS: Final = 4
+_IMMERKAER: Final = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
+_MEDIAN_ANSWER: Final = 6 * 0.6745  # to white noise of standard deviation 1
 _REC601: Final = np.array([0.299, 0.587, 0.114], np.float32)
 
 # what counts as no contrast, in 8-bit units: below it a relative error means nothing
-_PLAIN_DETAIL: Final = 2.0
-_PLAIN_BLOCK: Final = 6.0
+_PLAIN_DETAIL: Final = 4.0
+_PLAIN_BLOCK: Final = 12.0
+_PLAIN_TONE: Final = 48.0  # networks paint a plain wall some 5 steps lighter or darker than it is
 _PLAIN_CHROMA: Final = 8.0
-_PLAIN_SHIFT: Final = 8.0
+_PLAIN_SHIFT: Final = 16.0
 _PLAIN_STEP: Final = 1.0
+_PLAIN_LINE: Final = 3.0
 
-# cycles per cell: below, a change of tone looks like a shift; above, what a network invents decides
-_SHIFT_BAND: Final = (0.06, 0.3)
+# a step over a join is expected to be so many median deviations of its mean, or this share of the source's own
+_STEP_ERRORS: Final = 4.0
+_STEP_SHARE: Final = 0.5
+
+# cycles per cell: below, a change of tone, or of softness, looks like a shift; above, what a network invents decides
+_SHIFT_BAND: Final = (0.12, 0.35)
 _SHIFT_ROUNDS: Final = 3
 _SHIFT_CELLS: Final = 8  # along a side: fewer hold no wave of the band
-_CLIPPED_BY: Final = 64
+_CLIPPED_BY: Final = 96
 _NEIGHBOURS: Final = np.ones((3, 3), np.uint8)
 _SEAM_REACH_PX: Final = 2
 
@@ -79,13 +87,29 @@ def residual(source: Cells, output: Cells) -> float:
 
 
 def block_error(source: Cells, output: Cells) -> float:
-    """The worst block's error of luma, pooled over 4 x 4 cells, as a share of that block's own contrast.
+    """How little the worst block has to do with its source, of luma pooled over 4 x 4 cells.
 
-    About 1 where a block has nothing to do with its source: another tile, none, a flat one.
+    The more of these two: one minus the correlation of both, less where the block shows little that could be lost; and
+    how much lighter or darker it is as a whole, in parts of its contrast. About 1 for another tile, none, a flat one. A
+    network that draws harder or softer than its source, or a plain wall a little lighter, is near 0.
     """
     before, after = _pooled(luma(source)), _pooled(luma(output))
-    contrast = before.var((1, 2)) + _PLAIN_BLOCK**2
-    return float(np.sqrt(np.square(after - before).mean((1, 2)) / contrast).max())
+    own, drawn = before.var((1, 2)), after.var((1, 2))
+    means = before.mean((1, 2)), after.mean((1, 2))
+    shared = np.maximum(0, (before * after).mean((1, 2), dtype=np.float64) - means[0] * means[1].astype(np.float64))
+    lost = (1 - shared / np.sqrt(own * drawn + 1)) * own / (own + _PLAIN_BLOCK**2)
+    tone = np.abs(means[1] - means[0]) / np.sqrt(own + _PLAIN_TONE**2)
+    return float(max(lost.max(), tone.max()))
+
+
+def grain(source: Cells) -> float:
+    """The noise or fine texture that is everywhere in *source*, about its standard deviation (Immerkaer 1996).
+
+    The median of the kernel's answers instead of their mean: edges and letters are not everywhere.
+    """
+    lumas = luma(source)
+    answer = np.abs(cv2.filter2D(lumas.reshape(-1, lumas.shape[2]), cv2.CV_32F, _IMMERKAER))
+    return float(np.median(answer)) / _MEDIAN_ANSWER
 
 
 def ciede2000(source: Cells, output: Cells) -> float:
@@ -99,8 +123,8 @@ def shifts(source: Cells, output: Cells) -> tuple[float, float]:
     """How far the output lies from its source in cells: all blocks together, and the one that lies farthest.
 
     Phase correlation: the slope of the phase of the cross-power spectrum, weighted by its strength, in a band where
-    neither tone nor invented detail decides. Blocks without contrast, or too small, say 0. Blurring and sharpening move
-    no phase.
+    neither tone nor invented detail decides. Blocks without contrast, or too small, say 0, and soft ones less than it
+    is, since networks move what they sharpen by guess. Blurring and sharpening move no phase.
     """
     before, after = luma(source), luma(output)
     height, width = before.shape[1:]
@@ -160,8 +184,7 @@ def seam_ratio(source: Sample, output: Sample, *, axis: int) -> float:
     """The gradient at a join over that beside it, of the worst strip: a line that only the output has.
 
     Beside it means the same place in other cells, since a network draws the pixels within a cell differently. An edge
-    of the picture itself that runs along a join is in the source too: half of its step counts as beside it, or more
-    where a pixel of the source becomes fewer than two.
+    of the picture itself that runs along a join is in the source too: its step counts as beside it.
 
     Args:
         source: Strips over joins.
@@ -180,7 +203,7 @@ def seam_ratio(source: Sample, output: Sample, *, axis: int) -> float:
         return 0.0
     near = steps[np.arange(len(at))[:, None], at[:, None] + np.arange(-reach, reach + 1)]
     own = _steps(luma(source.cells), axis)[:, STRIP_CELLS // 2 - 2 : STRIP_CELLS // 2 + 1].max(1)
-    return float(_jump(near, own * max(0.5, 1 / output.axes[axis].ratio), output.axes[axis]).max())
+    return float(_jump(near, own, output.axes[axis]).max())
 
 
 def _jump(steps: Floats, own: Floats, axis: Axis) -> Floats:
@@ -192,21 +215,34 @@ def _jump(steps: Floats, own: Floats, axis: Axis) -> Floats:
     for offset in range(-_SEAM_REACH_PX, _SEAM_REACH_PX + 1):
         beside = (np.abs(offsets) > _SEAM_REACH_PX) & ((offsets - offset) % period == 0)
         expected = np.maximum(steps[:, beside].mean(1), own)
-        ratios.append((steps[:, reach + offset] + _PLAIN_STEP) / (expected + _PLAIN_STEP))
+        ratios.append((steps[:, reach + offset] + _PLAIN_LINE) / (expected + _PLAIN_LINE))
     return np.asarray(np.max(ratios, axis=0), np.float64)
 
 
 def seam_step(source: Sample, output: Sample, *, axis: int) -> float:
     """How much more the error changes over a join than beside it, of the worst strip: tiles of unlike tone.
 
-    As `seam_ratio`.
+    More also than chance and an edge of the picture itself explain. Medians along the join: a tile that is lighter is
+    so all along its side, and the edges that cross it are few. Arguments as for `seam_ratio`.
     """
     if not output.spots.places:
         return 0.0
-    error = (luma(output.cells) - luma(source.cells)).mean(2 - axis, dtype=np.float64)
-    pairs = error.reshape(len(error), -1, 2).mean(2)
-    changes = np.abs(np.diff(pairs)) + _PLAIN_STEP
-    return float((changes[:, 1] / np.maximum(changes[:, 0], changes[:, 2])).max())
+    before, after = (_pairs(sample, axis) for sample in (source, output))
+    error = after - before
+    changes = np.diff(error, axis=1)
+    beside, own = (np.abs(np.median(change, axis=2)) for change in (changes, np.diff(before, axis=1)))
+    stays = np.abs(np.median(error[:, 3] - error[:, 0], axis=1))  # other than a line that is drawn harder
+    spread = np.median(np.abs(changes[:, 1] - np.median(changes[:, 1], axis=1, keepdims=True)), axis=1)
+    by_chance = _STEP_ERRORS * spread / math.sqrt(error.shape[2])
+    expected = np.maximum.reduce([beside[:, 0], beside[:, 2], by_chance, _STEP_SHARE * own.max(1)])
+    return float(((np.minimum(beside[:, 1], stays) + _PLAIN_STEP) / (expected + _PLAIN_STEP)).max())
+
+
+def _pairs(strips: Sample, axis: int) -> Cells:
+    """Luma of strips, averaged over two cells in a row across the join: (strips, pairs, cells along the join)."""
+    lumas = luma(strips.cells)
+    across = lumas if axis == 0 else lumas.transpose(0, 2, 1)
+    return np.asarray(across.reshape(len(across), STRIP_CELLS // 2, 2, -1).mean(2), np.float32)
 
 
 def _steps(lumas: Cells, axis: int) -> Floats:

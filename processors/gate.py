@@ -4,10 +4,11 @@ At most a megapixel of the output is looked at, in blocks evenly spread and in s
 copied as the output's rows become final, since the output itself is given away band by band.
 """
 
+import math
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Final, Literal
 
@@ -29,12 +30,14 @@ class Bounds(BaseModel):
     """The least `psnr_db` and the most of each other number of `Fidelity` with which an enlargement passes.
 
     Below *least_px* along its shorter side a picture is nothing but border to a network: there only `constant` and
-    `clipped` are held against it.
+    `clipped` are held against it. Where the source has more than *grain* (`fidelity.grain`, 8-bit steps), every bound
+    is wider by as much: what a network makes of heavy noise is its own guess.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     least_px: int
+    grain: float
     psnr_db: float
     ciede2000: float
     tint: float
@@ -48,6 +51,11 @@ class Bounds(BaseModel):
     seam_ratio: float
     seam_step: float
 
+    def eased(self, name: str, value: float, *, grain: float) -> float:
+        """What *value* of the number *name* counts as, of a source with so much grain: less where that is much."""
+        slack = max(1.0, grain / self.grain)
+        return value + 20 * math.log10(slack) if name == "psnr_db" else value / slack
+
 
 @dataclass(frozen=True, slots=True)
 class Fidelity:
@@ -60,7 +68,7 @@ class Fidelity:
         mean_shift: How far the mean of a channel moved at most.
         chroma_error: Of blocks, as a share of their chroma: 2 for red and blue swapped.
         residual: The error as a share of the source's local contrast.
-        block_error: The worst block's error as a share of its contrast: about 1 for the wrong tile.
+        block_error: How little the worst block has to do with its source: about 1 for the wrong tile.
         shift_px: How far the output lies beside its source, in pixels of the source.
         block_shift_px: The same of the block that lies farthest.
         clipped: The share of samples that are black or full for no reason, in the worst block.
@@ -141,6 +149,11 @@ class Gate:
         for part in self._source:
             part.take(source, source.shape[0])
 
+    @cached_property
+    def grain(self) -> float:
+        """Noise or fine texture everywhere in the source, in 8-bit steps (`fidelity.grain`)."""
+        return fidelity.grain(self._source[0].cells)
+
     def look(self, output: Pixels, rows: int) -> None:
         """Copy what is needed of rows [0, *rows*) of *output*, which are final; of those seen before it reads nothing.
 
@@ -161,7 +174,8 @@ class Gate:
         if not all(part.is_whole for part in self._output):
             raise RuntimeError("the output was not seen to its end")
         numbers = self._numbers()
-        failed = tuple(name for name in _held(self._sides, bounds) if _is_out(name, numbers[name], bounds))
+        eased = {name: bounds.eased(name, value, grain=self.grain) for name, value in numbers.items()}
+        failed = tuple(name for name in _held(self._sides, bounds) if _is_out(name, eased[name], bounds))
         failed += ("constant",) if self._is_constant() else ()
         close = Fidelity(**numbers, verdict="fail" if failed else "pass", failed=failed)
         step = max(1, self._output[0].pixels[..., 0].size // SAMPLE_PIXELS)

@@ -27,6 +27,7 @@ _LEAST_CELLS: Final = 16  # along a side of a block: fewer tell no shift
 _MOST_CELLS: Final = 64
 _CELLS_IN_ALL: Final = 1 << 17  # what a comparison takes grows with them
 _BLOCK_PX: Final = 128
+_STRIP_PX: Final = 256  # along a join: the longer, the fainter a step may be that is told from chance
 _SHARE_OF_STRIPS: Final = 0.25
 
 
@@ -182,7 +183,7 @@ def strips(axes: tuple[Axis, Axis], *, cell_pixels: float, joins: Joins, budget:
         joins: Rows and columns of pixels at which tiles meet.
         budget: As for `blocks`; strips take up a quarter of it.
     """
-    long = int(min(max(_BLOCK_PX / math.sqrt(cell_pixels), _LEAST_CELLS), _MOST_CELLS))
+    long = int(min(max(_STRIP_PX / math.sqrt(cell_pixels), _LEAST_CELLS), 2 * _MOST_CELLS))
     most = max(1, int(budget * _SHARE_OF_STRIPS / 2 / (cell_pixels * STRIP_CELLS * long)))
     over_rows = _strips(axes, joins, long, most)
     turned = _strips(axes[::-1], joins[::-1], long, most)
@@ -193,10 +194,11 @@ def strips(axes: tuple[Axis, Axis], *, cell_pixels: float, joins: Joins, budget:
 
 def _strips(axes: tuple[Axis, Axis], joins: Joins, long: int, most: int) -> Spots:
     """Strips over the joins of the first axis, each in the middle of a tile of the second."""
-    size = STRIP_CELLS, min(long, axes[1].cells)
     middles = ((join, round(join / axes[0].ratio) - STRIP_CELLS // 2) for join in sorted(set(joins[0])))
     tops = [(top, join) for join, top in middles if 0 <= top <= axes[0].cells - STRIP_CELLS]
     edges = sorted({0, axes[1].cells, *(round(join / axes[1].ratio) for join in joins[1])})
+    shortest = min((b - a for a, b in pairwise(edges) if b - a >= _LEAST_CELLS), default=_LEAST_CELLS)
+    size = STRIP_CELLS, min(long, shortest, axes[1].cells)
     lefts = [min(max(0, (a + b - size[1]) // 2), axes[1].cells - size[1]) for a, b in pairwise(edges)]
     every = [((top, left), join) for (top, join), left in product(tops, lefts)]
     count = min(most, len(every))
