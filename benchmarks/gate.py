@@ -75,7 +75,7 @@ LEAST_BOUND: Final = {
     "seam_ratio": 1.5,
     "seam_step": 1.5,
 }
-#: The same of interpolation: what it overshoots beyond black and white is cut off, which moves letters of one bit so far.
+#: The same of interpolation: what it overshoots is cut off at black and white, which moves letters of one bit so far.
 LEAST_BOUND_OF_KERNELS: Final = {"tint": 6.0, "mean_shift": 14.0}
 #: Networks see border only, below this side.
 NETWORK_LEAST_PX: Final = 16
