@@ -20,7 +20,7 @@ from processors.picture import Picture
 Bytes: TypeAlias = npt.NDArray[np.uint8]
 
 SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
-BAND_BYTES: Final = 512 << 10  # within a core's own cache; smaller ones cost size, larger ones idle threads
+BAND_BYTES: Final = 1 << 20  # within a core's own cache; smaller ones have threads wait for each other
 _SAMPLE_ROWS: Final = 4  # of a band, to choose its filter by
 _COLOUR_TYPES: Final = {1: 0, 2: 4, 3: 2, 4: 6}  # by channels; 11.2.1
 _STREAM_HEADER: Final = b"\x78\x01"  # RFC 1950: deflate, 32 KiB window, fastest
