@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks.processes import family
 from benchmarks.results import save
 from tests.pictures import encoded, photograph
 from tests.studio import studio
@@ -34,14 +35,6 @@ def large_photograph(width: int, height: int) -> npt.NDArray[np.uint8]:
         rows = large[top : top + 256]
         np.copyto(rows, np.clip(rows.astype(np.int16) + noise[: len(rows)], 0, 255).astype(np.uint8))
     return np.asarray(large, np.uint8)
-
-
-def family(pid: int) -> list[int]:
-    """*pid* and everything that descends from it."""
-    children: list[int] = []
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        children += [int(child) for child in (task / "children").read_text().split()]
-    return [pid, *(one for child in children for one in family(child))]
 
 
 def resident_bytes() -> int:

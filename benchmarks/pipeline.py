@@ -7,6 +7,7 @@ what of a single picture's time is not the engine's.
 
 import argparse
 import asyncio
+import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.processes import cpu_seconds
 from benchmarks.results import save
 from pipeline.job import Job
 from processors.device import Spec
@@ -66,7 +68,11 @@ def engine_alone(place: Studio, engine: Engine, samples: Sequence[Pixels]) -> fl
 
 
 async def throughput(place: Studio, model: str, *, count: int, side: int, rounds: int) -> dict[str, float]:
-    """Medians over *rounds* of the three ways, and what of the pipelined one the device was busy."""
+    """Medians over *rounds* of the three ways.
+
+    Of the pipelined one also what the device was busy, and the work: its processor time, shared out evenly. Where the
+    device is the processor nothing can end sooner.
+    """
     samples = pictures(count, side)
     jobs = [
         await place.upload(f"{k}.png", encoded(one, "PNG"), model=model, scale=4, format="png")
@@ -77,14 +83,18 @@ async def throughput(place: Studio, model: str, *, count: int, side: int, rounds
         raise TypeError(f"{model} has no engine")
     await place.run(jobs[0])
     seconds: dict[str, list[float]] = {"engine alone": [], "pipelined": [], "one by one": []}
-    busy = []
+    busy, work = [], []
     for _ in range(rounds):
         seconds["engine alone"].append(await asyncio.to_thread(engine_alone, place, engine, samples))
-        before = place.device.busy_seconds
+        before, taken_before = place.device.busy_seconds, cpu_seconds()
         seconds["pipelined"].append(await in_lanes(place, jobs))
+        work.append((cpu_seconds() - taken_before) / len(os.sched_getaffinity(0)))
         busy.append((place.device.busy_seconds - before) / seconds["pipelined"][-1])
         seconds["one by one"].append(await one_by_one(place, jobs))
-    return {name: median(taken) for name, taken in seconds.items()} | {"busy share": median(busy)}
+    return {name: median(taken) for name, taken in seconds.items()} | {
+        "work on all processors": median(work),
+        "busy share": median(busy),
+    }
 
 
 async def glue(place: Studio, model: str, *, side: int, rounds: int) -> dict[str, float]:
@@ -126,6 +136,7 @@ def show(found: dict[str, object]) -> None:
             table.add_row("glue / engine", f"{figures['glue'] / figures['engine']:.3f}")
         else:
             table.add_row("pipelined / engine alone", f"{figures['pipelined'] / figures['engine alone']:.3f}")
+            table.add_row("pipelined / work", f"{figures['pipelined'] / figures['work on all processors']:.3f}")
             table.add_row("one by one / pipelined", f"{figures['one by one'] / figures['pipelined']:.3f}")
         console.print(table)
 

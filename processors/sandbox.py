@@ -45,6 +45,7 @@ _CRASHES: Final = frozenset((signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, sign
 #: What an encoder of whole pictures takes at most, alpha and full chroma counted; the others work on bands, on threads.
 _ENCODE_BYTES_PER_PIXEL: Final[Mapping[Written, int]] = {"jpeg": 16, "webp": 48, "avif": 64}
 _BYTES_PER_THREAD: Final = 32 << 20  # its stack, and the bands that it has in work
+_KEPT_BYTES: Final = str(32 << 20)  # the most that glibc takes for its threshold
 _ROWS_PER_THREAD: Final = 32  # of a picture so wide that a row is more than a band should be
 
 
@@ -79,7 +80,7 @@ class Sandbox:
         with theirs:
             self._zygote = subprocess.Popen(
                 [sys.executable, "-P", "-s", "-m", "processors.zygote", str(theirs.fileno()), self._codec],
-                env={"PYTHONPATH": os.pathsep.join(sys.path), "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"},
+                env=_environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 pass_fds=(theirs.fileno(),),
@@ -225,6 +226,12 @@ def _encode_order(layout: Layout, options: dict[str, Any], *, keep: bool) -> Ord
         threads=threads,
         keep=keep,
     )
+
+
+def _environment() -> dict[str, str]:
+    """All that the codec process inherits. Memory of one band is kept for the next: each new page costs a fault."""
+    malloc = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": _KEPT_BYTES, "MALLOC_TRIM_THRESHOLD_": _KEPT_BYTES}
+    return {"PYTHONPATH": os.pathsep.join(sys.path), "OPENBLAS_NUM_THREADS": "1", **malloc}
 
 
 async def _answered(order: Order, status: socket.socket, answer: memoryview) -> memoryview:

@@ -1,6 +1,7 @@
 """Everything between the bytes of an upload and the bytes of its output, on this machine, without servers."""
 
 import asyncio
+import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -39,6 +40,11 @@ class DistantObjects(MemoryObjects):
         await asyncio.sleep(self.seconds)
         return await super().put(*args, **options)
 
+    async def take(self, body: memoryview) -> None:
+        """Receive *body* as a `put` does that costs this process nothing but its digest."""
+        await asyncio.to_thread(hashlib.sha256, body)
+        await asyncio.sleep(self.seconds)
+
 
 @dataclass(frozen=True, slots=True)
 class Studio:
@@ -56,11 +62,11 @@ class Studio:
         return a_job(key=key, options=JobOptions(effective=effective)).model_copy(update={"source": source})
 
     async def run(self, job: Job) -> tuple[Result, Mapping[str, float]]:
-        """Make and store the output of *job*; also the seconds of each stage."""
+        """Make and send the output of *job*; also the seconds of each stage."""
         watch = Stopwatch(queue_seconds=0)
         result = await self.upscaler.run(job, watch, on_stage=lambda *_: None, should_stop=lambda: False)
         with watch("put"):
-            await self.objects.put("outputs", job.source.key, result.outputs[0].body, content_type="image/png")
+            await self.objects.take(result.outputs[0].body)
         return result, watch.seconds
 
 

@@ -112,11 +112,11 @@ def _up(block: Bytes, out: Bytes, _pixel_bytes: int) -> None:
 
 def _average(block: Bytes, out: Bytes, pixel_bytes: int) -> None:
     """Less the mean of left and above, rounded down without a ninth bit: a + b is 2 (a & b) + (a ^ b)."""
-    left, above = block[1:, :-pixel_bytes], block[:-1, pixel_bytes:]
-    mean = left ^ above
-    mean >>= 1
-    mean += left & above
-    np.subtract(block[1:, pixel_bytes:], mean, out=out[:, pixel_bytes:])
+    left, above, inner = block[1:, :-pixel_bytes], block[:-1, pixel_bytes:], out[:, pixel_bytes:]
+    np.bitwise_xor(left, above, out=inner)
+    inner >>= 1
+    inner += left & above
+    np.subtract(block[1:, pixel_bytes:], inner, out=inner)
     np.subtract(block[1:, :pixel_bytes], block[:-1, :pixel_bytes] >> 1, out=out[:, :pixel_bytes])
 
 
