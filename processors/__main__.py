@@ -105,7 +105,7 @@ def work() -> None:
     """Serve jobs. The sandbox starts first, while this process holds no connection."""
     configure("processors")
     settings, machine = Settings(), Machine()
-    sandbox = Sandbox(slots=2 * LANES)  # the main output's child waits while another output is written
+    sandbox = Sandbox(slots=LANES)
     sandbox.start()
     try:
         name = f"{socket.gethostname()}-{os.getpid()}"

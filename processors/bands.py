@@ -4,6 +4,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from threading import Barrier
 from typing import Final, Protocol, TypeVar
 
@@ -86,7 +87,8 @@ def _started(threads: int) -> ThreadPoolExecutor:
     pool, all_run = ThreadPoolExecutor(threads), Barrier(threads + 1)
 
     def run(number: int) -> None:
-        os.sched_setaffinity(0, cpus[number % len(cpus) :: threads])
+        with suppress(OSError):  # forbidden here, or a CPU has gone: it costs a few milliseconds
+            os.sched_setaffinity(0, cpus[number % len(cpus) :: threads])
         all_run.wait()
 
     cpus = sorted(os.sched_getaffinity(0))

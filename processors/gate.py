@@ -7,7 +7,7 @@ copied as the output's rows become final, since the output itself is given away 
 import math
 import tomllib
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Final, Literal
@@ -16,7 +16,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from processors import fidelity
-from processors.picture import Pixels
+from processors.picture import Picture, Pixels
 from processors.quality import SAMPLE_PIXELS, Figures, figures_of, sample
 from processors.sampling import Axis, Sample, blocks, strips
 
@@ -57,6 +57,10 @@ class Bounds(BaseModel):
         return value + 20 * math.log10(slack) if name == "psnr_db" else value / slack
 
 
+#: What alpha is held to: masks are all edge and plain ground, for which the bounds of tones were not measured.
+_OF_ALPHA: Final = frozenset({"block_error", "constant"})
+
+
 @dataclass(frozen=True, slots=True)
 class Fidelity:
     """How close an output comes to its source, both averaged over the pixels of whichever has fewer, in 8-bit units.
@@ -75,7 +79,8 @@ class Fidelity:
         seam_ratio: The gradient at the worst join over what it is beside it and in the source; 0 without joins.
         seam_step: How much more the error changes over the worst join than beside it; 0 without joins.
         verdict: Whether it may be stored.
-        failed: Which of the above are out of bounds, and `constant` for a picture that came out as one colour.
+        failed: Which of the above are out of bounds, `constant` for a picture that came out as one colour, and
+            `alpha_block_error` or `alpha_constant` for transparency that is not its source's.
     """
 
     psnr_db: float
@@ -207,6 +212,34 @@ class Gate:
         if (pixels[0] != pixels[0, 0, 0]).any() or (pixels != pixels[0, 0, 0]).any():
             return False
         return bool(np.ptp(self._source[0].cells, axis=(0, 1, 2)).max() > _PLAIN_RANGE)
+
+
+class PictureGate:
+    """Holds colour, and alpha where there is something to see in it, against their source; used as a `Gate`."""
+
+    def __init__(
+        self, source: Picture, size: tuple[int, int], *, joins: tuple[Sequence[int], Sequence[int]] = ((), ())
+    ) -> None:
+        """Copy what is needed of *source*; *size* and *joins* as for `Gate`."""
+        self._colour = Gate(source.pixels, size, joins=joins)
+        alpha = source.alpha if source.alpha is not None and np.ptp(source.alpha) else None
+        self._alpha = None if alpha is None else Gate(alpha[..., np.newaxis], size)
+
+    def look(self, output: Picture, rows: int) -> None:
+        """Copy what is needed of rows [0, *rows*) of *output*, of alpha too."""
+        self._colour.look(output.pixels, rows)
+        if self._alpha is not None and output.alpha is not None:
+            self._alpha.look(output.alpha[..., np.newaxis], rows)
+
+    def judge(self, bounds: Bounds) -> Judgement:
+        """Compare what was seen; of alpha what tells another mask, or none, from this one."""
+        judged = self._colour.judge(bounds)
+        of_alpha = self._alpha.judge(bounds).fidelity.failed if self._alpha is not None else ()
+        failed = tuple(f"alpha_{name}" for name in of_alpha if name in _OF_ALPHA)
+        if not failed:
+            return judged
+        close = replace(judged.fidelity, verdict="fail", failed=(*judged.fidelity.failed, *failed))
+        return replace(judged, fidelity=close)
 
 
 def _inside(joins: Sequence[int], length: int) -> list[int]:

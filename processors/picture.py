@@ -4,6 +4,7 @@ import struct
 from dataclasses import dataclass, field
 from typing import Annotated, Final, Literal, TypeAlias
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
@@ -23,6 +24,12 @@ MAX_METADATA_BYTES: Final = 1 << 20  # each of EXIF and XMP
 _LENGTH: Final = struct.Struct("<I")
 _ALIGNED_BYTES: Final = 64
 _MAX_HEAD_BYTES: Final = 4096
+
+
+def luma(pixels: Pixels) -> Pixels:
+    """Weigh (H, W, 3) RGB to (H, W, 1) by Rec. 601."""
+    gray: Pixels = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)  # type: ignore[assignment] # cv2 keeps the dtype
+    return gray[..., np.newaxis]
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from processors.denoise import denoised
 from processors.engines import Engine
 from processors.engines.kernels import Kernel
 from processors.enlarge import Size, Steps, enlarged, gathered, resized, tile_count
-from processors.picture import Picture, Pixels
+from processors.picture import Picture, Pixels, luma
 from processors.quality import measure
 from processors.tiles import whole
 
@@ -52,16 +52,13 @@ def render(
         show(row)
 
 
-def prepared(picture: Picture, *, gray: bool, denoise: int) -> Picture:
+def prepared(picture: Picture, *, denoise: int) -> Picture:
     """Make *picture* what an engine should see of it.
 
     Args:
         picture: As decoded.
-        gray: Weigh its colours to gray.
         denoise: 0..100, how much of its noise to take out.
     """
-    if gray and picture.pixels.shape[2] == 3:
-        picture = replace(picture, pixels=luma(picture.pixels), icc=None, linear=False)  # the profile was for colours
     if denoise:
         channels = np.split(picture.pixels, picture.pixels.shape[2], axis=2)
         sigma = sum(measure(channel).noise_sigma for channel in channels) / len(channels)
@@ -111,12 +108,6 @@ def _layer(pixels: Pixels, size: Size, engine: Engine | Kernel, steps: Steps) ->
 def _interpolated(pixels: Pixels, size: Size, engine: Engine | Kernel) -> Pixels:
     larger = size[0] > pixels.shape[1] or size[1] > pixels.shape[0]
     return engine.resize(pixels, size) if larger and isinstance(engine, Kernel) else resized(pixels, size)
-
-
-def luma(pixels: Pixels) -> Pixels:
-    """Weigh (H, W, 3) RGB to (H, W, 1) by Rec. 601."""
-    gray: Pixels = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)  # type: ignore[assignment] # cv2 keeps the dtype
-    return gray[..., np.newaxis]
 
 
 def _alpha(alpha: Pixels, size: Size, engine: Engine | Kernel, steps: Steps) -> Pixels:

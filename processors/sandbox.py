@@ -107,7 +107,7 @@ class Sandbox:
                 self._zygote.wait()
         self._control = self._zygote = None
 
-    async def decode(self, data: bytes, *, limits: Limits, metadata: str = "keep") -> Picture:
+    async def decode(self, data: bytes, *, limits: Limits, metadata: str = "keep", gray: bool = False) -> Picture:
         """Decode one file; see `processors.codecs.decode`. Cancelling ends the child.
 
         Raises:
@@ -120,7 +120,7 @@ class Sandbox:
             call="decode",
             memory_bytes=_BASE_BYTES + _BYTES_PER_PIXEL * limits.max_pixels + len(data),
             wall_seconds=limits.wall_seconds,
-            options={"max_pixels": limits.max_pixels, "metadata": metadata},
+            options={"max_pixels": limits.max_pixels, "metadata": metadata, "gray": gray},
         )
         async with self._slots:
             with shared(len(data)) as (source_fd, source), shared(room_bytes(limits.max_pixels)) as (answer_fd, answer):

@@ -23,7 +23,7 @@ from processors.device import Device, OnStep, Ran, Spec
 from processors.engines import Engine, Variant
 from processors.engines.kernels import Kernel
 from processors.enlarge import Steps, joins, resized
-from processors.gate import Gate, bounds_of
+from processors.gate import PictureGate, bounds_of
 from processors.picture import Layout, Picture, Pixels
 from processors.render import prepared, render
 from processors.result import GateError, Made, Result, Try, metrics, side
@@ -100,9 +100,11 @@ class Upscaler:
         with watch("get"):
             data = await self._get(job)
         with watch("decode"):
-            picture = await self.sandbox.decode(data, limits=self.limits, metadata=effective.metadata)
+            picture = await self.sandbox.decode(
+                data, limits=self.limits, metadata=effective.metadata, gray=effective.gray
+            )
         size, *_ = output_sizes(picture.width, picture.height, effective)
-        source = await asyncio.to_thread(prepared, picture, gray=effective.gray, denoise=self._denoise(effective))
+        source = await asyncio.to_thread(prepared, picture, denoise=self._denoise(effective))
         task = Task(source, size, effective, watch, on_stage, should_stop, urgent=job.lane == "interactive")
         async with self.equipment.budget.taken(size[0] * size[1]):
             tries, outputs = await self._make(task)
@@ -155,7 +157,7 @@ class Upscaler:
         task.on_stage("device", 0, 0)
         with task.watch("device"):
             engine = Kernel("lanczos") if task.interpolates else await asyncio.wrap_future(device.open(spec))
-            gate = Gate(source.pixels, task.size, joins=_joins(task, engine))
+            gate = PictureGate(source, task.size, joins=_joins(task, engine))
             abandoned = threading.Event()
             steps = Steps(
                 partial(_submit, device, urgent=task.urgent),
@@ -164,7 +166,7 @@ class Upscaler:
             )
 
             def show(rows: int) -> None:
-                gate.look(canvas.picture.pixels, rows)
+                gate.look(canvas.picture, rows)
                 canvas.ready(rows)
 
             try:

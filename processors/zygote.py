@@ -55,7 +55,7 @@ _LANDLOCK_EVERY_FILE_ACCESS: Final = (1 << 13) - 1  # the thirteen of its first 
 class Codec(Protocol):
     """The module that runs in the children."""
 
-    def decode(self, data: bytes, *, max_pixels: int, metadata: str) -> Picture:
+    def decode(self, data: bytes, *, max_pixels: int, metadata: str, gray: bool) -> Picture:
         """File bytes to a picture."""
         ...
 

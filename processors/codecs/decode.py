@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -11,19 +12,24 @@ from PIL import Image, UnidentifiedImageError
 
 from pipeline.errors import PipelineError
 from pipeline.formats import Format, sniff
-from processors.codecs.colour import LINEAR_BELOW_EXPONENT, Space, display_from_linear, exponent
+from processors.codecs.colour import LINEAR_BELOW_EXPONENT, Space, display_from_linear, exponent, srgb_profile
 from processors.codecs.endings import CUT
 from processors.codecs.frame import Frame, first_frame
 from processors.codecs.metadata import Policy, kept_exif, kept_xmp
-from processors.picture import Picture, Pixels
+from processors.codecs.signalled import gray_profile
+from processors.picture import Picture, Pixels, luma
 from processors.refusals import refusal
 
+#: Exponents that differ by less show half-way gray less than half a step of 8 bits apart.
+_SAME_CURVE: Final = 0.01
 
-def decode(data: bytes, *, max_pixels: int, metadata: Policy = "keep") -> Picture:
+
+def decode(data: bytes, *, max_pixels: int, metadata: Policy = "keep", gray: bool = False) -> Picture:
     """Decode the first frame of *data*: upright, alpha apart, RGB or gray with its own profile, in its own depth.
 
     CMYK and Lab become sRGB. Samples in near to linear light get sRGB's tone curve, in 16 bits, and `linear` is set.
-    *metadata* says what is kept of EXIF and XMP; "keep" leaves out where the picture was taken.
+    *metadata* says what is kept of EXIF and XMP; "keep" leaves out where the picture was taken. *gray* makes gray of
+    colours, with a profile that keeps their tone curve.
 
     Raises:
         PipelineError: `image_empty`, `format_unsupported`, `image_truncated`, `image_corrupt` or `image_too_large`.
@@ -36,7 +42,8 @@ def decode(data: bytes, *, max_pixels: int, metadata: Policy = "keep") -> Pictur
     try:
         with _at_most(max_pixels):
             frame = first_frame(data, kind, max_pixels=max_pixels)
-        return _picture(frame, kind, metadata)
+        picture = _picture(frame, kind, metadata)
+        return _grayed(picture) if gray and picture.pixels.shape[2] == 3 else picture
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise refusal("image_too_large", f"The picture has more than {max_pixels} pixels.") from error
     except (PipelineError, MemoryError):
@@ -78,6 +85,18 @@ def _picture(frame: Frame, kind: Format, policy: Policy) -> Picture:
         xmp=xmp,
         notes=(*frame.notes, *notes, *dropped),
     )
+
+
+def _grayed(picture: Picture) -> Picture:
+    """*picture* by the luma of Rec. 601. Its own profile is for colours; without one, gray is read as sRGB's."""
+    power = exponent(picture.icc, "RGB") if picture.icc and not picture.linear else None
+    icc = None if power is None or _is_srgb(power) else gray_profile(power)
+    return replace(picture, pixels=luma(picture.pixels), icc=icc, linear=False)
+
+
+def _is_srgb(power: float) -> bool:
+    own = exponent(srgb_profile(), "RGB")
+    return own is not None and abs(power - own) < _SAME_CURVE
 
 
 #: What stands a picture of each EXIF orientation upright (Exif 3.0, 4.6.5.1.6).

@@ -12,10 +12,10 @@ import numpy as np
 from PIL import ExifTags, Image
 
 from pipeline.formats import Format
-from processors.codecs.colour import srgb_profile, to_srgb
+from processors.codecs.colour import exponent, srgb_profile, to_srgb
 from processors.codecs.deep import deep_samples, is_deep, keyed, unmultiplied, unpacked
 from processors.codecs.ifd import numbers, order_of, read
-from processors.codecs.signalled import signalled_profile
+from processors.codecs.signalled import goes_before_profile, signalled_profile
 from processors.codecs.tiff_pages import Page, first_page, has_more_pages, page_samples
 from processors.picture import Pixels
 from processors.refusals import refusal
@@ -88,15 +88,25 @@ def _pillow_frame(data: bytes, kind: Format, image: Image.Image, page: Page | No
     info = {name: _bytes(image.info.get(name)) or b"" for name in ("exif", "xmp")}  # also what came behind the samples
     exif = data if kind == "tiff" else info["exif"].removeprefix(_EXIF_PREFIX)
     orientation = _orientation(image)
-    if icc is None:
-        icc = signalled_profile(data, kind, exif, gray=samples.shape[2] < 3)
-        notes += ["profile_made"] * (icc is not None)
+    icc, made = _profile(data, kind, exif, icc, gray=samples.shape[2] < 3)
+    notes += made
     if _had_more_bits(data, kind, page, samples):
         notes.append("depth_reduced")
     with suppress(Exception):  # frames that are not looked at may be as broken as they like
         if getattr(image, "is_animated", False):
             notes.append("first_frame_only")
     return Frame(samples, orientation, icc, exif=exif, xmp=info["xmp"], notes=tuple(notes))
+
+
+def _profile(
+    data: bytes, kind: Format, exif: bytes, icc: bytes | None, *, gray: bool
+) -> tuple[bytes | None, list[str]]:
+    """What describes the samples, and what there is to note: *icc*, unless it is no good or something goes before."""
+    believed = icc is not None and exponent(icc, "L" if gray else "RGB") is not None
+    if believed and not goes_before_profile(data, kind):
+        return icc, []
+    made = signalled_profile(data, kind, exif, gray=gray)
+    return (icc, []) if made is None else (made, ["profile_made"])
 
 
 def _deep(data: bytes, image: Image.Image, page: Page | None) -> Pixels:

@@ -48,6 +48,11 @@ _HEAD_BYTES: Final = 1 << 16
 _EXIF_AT, _INTEROP_AT, _INTEROP_INDEX = 0x8769, 0xA005, 1
 
 
+def goes_before_profile(data: bytes, kind: Format) -> bool:
+    """Whether *data* states its colours in a way that its own profile gives way to: cICP (4.3, table 21)."""
+    return kind == "png" and any(name == b"cICP" for name, _ in _chunks(data))
+
+
 def signalled_profile(data: bytes, kind: Format, exif: bytes, *, gray: bool) -> bytes | None:
     """A profile for what *data*, or the *exif* in it, states of its colours; None when that is sRGB, or nothing.
 
@@ -135,6 +140,11 @@ def profile_of(colours: Colours, *, gray: bool) -> bytes | None:
         tags |= dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), curve)
         tags |= {name: _xyz(column) for name, column in zip((b"rXYZ", b"gXYZ", b"bXYZ"), to_xyz.T, strict=True)}
     return _assembled(b"GRAY" if gray else b"RGB ", tags)
+
+
+def gray_profile(power: float) -> bytes | None:
+    """An ICC profile of gray samples whose light is their *power*."""
+    return profile_of(_SRGB._replace(gamma=power), gray=True)
 
 
 def _matrices(colours: Colours) -> tuple[_Matrix, _Matrix]:

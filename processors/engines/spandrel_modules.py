@@ -1,5 +1,6 @@
 """Networks of other families than the two that are built here, by way of the package `spandrel`, on torch."""
 
+import copy
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -62,7 +63,9 @@ def _callable(network: "ImageModelDescriptor[torch.nn.Module]") -> "torch.nn.Mod
             self.network = network.model
 
         def forward(self, planes: torch.Tensor) -> torch.Tensor:
-            enlarged: torch.Tensor = network(planes)
+            called = copy.copy(network)  # which holds the module that was loaded, and not where this one was copied to
+            called._model = self.network  # noqa: SLF001 - spandrel has no other way to exchange it
+            enlarged: torch.Tensor = called(planes)
             return enlarged
 
     return Padded().eval()

@@ -129,9 +129,11 @@ class CudaLane:
         """Start the copy of *tiles* to the device, from pinned memory."""
         slot = self.slots[0]
         samples = torch.from_numpy(signed(tiles))
-        pinned, there = slot.like("up", samples).copy_(samples), slot.like("there", samples)
+        pinned = slot.like("up", samples).copy_(samples)
         arrived = self.streams.Event()
         with self.streams.stream(self.up):
+            # made for this stream: a block of another's could still be read by what is queued there
+            there = slot.like("there", samples)
             there.copy_(pinned, non_blocking=True)
             arrived.record()
         return _CudaRun(self, slot, there, arrived)

@@ -16,18 +16,19 @@ from pipeline.errors import PipelineError
 from processors.models.pth import State
 from processors.models.registry import Network, Weights
 
+# numbers have three digits at most: a file of strangers must not say how long its names are worked on
 _RENAMED: Final = tuple(
     (re.compile(pattern), replacement)
     for pattern, replacement in (
-        (r"^RRDB_trunk\.(\d+)\.RDB(\d)\.conv(\d)\.", r"body.\1.rdb\2.conv\3."),
-        (r"^model\.1\.sub\.(\d+)\.RDB(\d)\.conv(\d)\.0\.", r"body.\1.rdb\2.conv\3."),
-        (r"^model\.1\.sub\.\d+\.(weight|bias)$", r"conv_body.\1"),
+        (r"^RRDB_trunk\.(\d{1,3})\.RDB(\d)\.conv(\d)\.", r"body.\1.rdb\2.conv\3."),
+        (r"^model\.1\.sub\.(\d{1,3})\.RDB(\d)\.conv(\d)\.0\.", r"body.\1.rdb\2.conv\3."),
+        (r"^model\.1\.sub\.\d{1,3}\.(weight|bias)$", r"conv_body.\1"),
         (r"^trunk_conv\.", "conv_body."),
         (r"^upconv(\d)\.", r"conv_up\1."),
         (r"^HRconv\.", "conv_hr."),
     )
 )
-_OLD_LAYER: Final = re.compile(r"^model\.(\d+)\.(weight|bias)$")
+_OLD_LAYER: Final = re.compile(r"^model\.(\d{1,3})\.(weight|bias)$")
 #: Channels that the first convolution sees, and the side of the squares of pixels that were folded into them.
 _UNSHUFFLES: Final = {3: 1, 12: 2, 48: 4}
 _SCALES: Final = (1, 2, 4, 8)
@@ -86,13 +87,13 @@ def _rrdb(state: State) -> Network | None:
     if last[0] != 3 or first[1] not in _UNSHUFFLES:
         raise _unsupported(first[1], last[0])
     unshuffle = _UNSHUFFLES[first[1]]
-    scale, rest = divmod(2 ** sum(bool(re.match(r"conv_up\d+\.weight", name)) for name in state), unshuffle)
+    scale, rest = divmod(2 ** sum(bool(re.match(r"conv_up\d\.weight", name)) for name in state), unshuffle)
     if rest or scale not in _SCALES:
         return None
     return Network(
         architecture="rrdb",
         features=first[0],
-        blocks=sum(bool(re.match(r"body\.\d+\.rdb1\.conv1\.weight", name)) for name in state),
+        blocks=sum(bool(re.match(r"body\.\d{1,3}\.rdb1\.conv1\.weight", name)) for name in state),
         growth=dense[0],
         scale=scale,
         unshuffle=unshuffle,
@@ -100,7 +101,7 @@ def _rrdb(state: State) -> Network | None:
 
 
 def _srvgg(state: State) -> Network | None:
-    layers = [int(match[1]) for name in state if (match := re.match(r"body\.(\d+)\.weight$", name))]
+    layers = [int(match[1]) for name in state if (match := re.match(r"body\.(\d{1,3})\.weight$", name))]
     last = max(layers, default=0)
     first, final = _kernel(state, "body.0.weight"), _kernel(state, f"body.{last}.weight")
     if not (first and final) or last < 4 or last % 2 or "body.1.weight" not in state:

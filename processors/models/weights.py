@@ -63,7 +63,8 @@ def save_arrays(path: Path, arrays: Mapping[str, Array]) -> Path:
     try:
         with zipfile.ZipFile(part, "w") as archive:  # not np.savez: one of its arguments could be an array's name
             for name, array in arrays.items():
-                with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                # a ZipInfo has a fixed date: whoever converts the same file writes the same bytes, and checksum
+                with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
                     np.lib.format.write_array(member, array, allow_pickle=False)
         _checksum(path).write_text(f"{digest_of(part)}  {path.name}\n", encoding="utf-8")
         part.replace(path)

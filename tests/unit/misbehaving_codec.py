@@ -20,7 +20,7 @@ from processors.picture import Picture
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
-def decode(data: bytes, *, max_pixels: int, metadata: str) -> Picture:
+def decode(data: bytes, *, max_pixels: int, metadata: str, gray: bool) -> Picture:
     name, _, argument = data.decode().partition(" ")
     text = BEHAVIOURS[name](argument)
     return Picture(pixels=np.zeros((1, 1, 1), np.uint8), alpha=None, icc=json.dumps(text).encode(), format="png")

@@ -4,6 +4,7 @@ import pickle
 import subprocess
 import sys
 from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -278,6 +279,21 @@ def test_a_model_of_another_family_runs_as_spandrel_builds_it(folder: Path) -> N
     with torch.inference_mode():
         assert torch.equal(module(picture), made(picture).clamp(0, 1))
     assert next(module.parameters()).dtype == torch.float32
+
+
+def test_a_module_runs_in_the_precision_that_it_was_copied_to(folder: Path) -> None:
+    drop(folder / "a.safetensors", span().state_dict())
+    copied = deepcopy(module_of(folder, "a")[1]).double()
+    assert copied(torch.rand(1, 3, 8, 8, dtype=torch.float64)).dtype == torch.float64
+
+
+def test_a_layer_with_a_number_beyond_any_network_hides_no_other_file(folder: Path) -> None:
+    drop(folder / "huge.pth", {f"model.{'9' * 5000}.weight": torch.zeros(3, 3, 3, 3)})
+    drop(folder / "good.pth", {"params": span().state_dict()})
+    examine_dropped(folder, examine=examine)
+    assert find_model("good", folder).module
+    with pytest.raises(PipelineError, match="cannot be used"):
+        find_model("huge", folder)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 7), (13, 5)])

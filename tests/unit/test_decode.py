@@ -13,12 +13,12 @@ from PIL import Image
 
 from pipeline.errors import PipelineError
 from processors import codecs
-from processors.codecs.colour import display_from_linear, srgb_profile
+from processors.codecs.colour import display_from_linear, exponent, srgb_profile
 from processors.codecs.deep import unmultiplied
 from processors.picture import Picture
 from processors.refusals import HINTS
 from tests.fixtures import FIXTURES, STORED, Fixture, deep_photo, photo, saved, tiff, turned
-from tests.unit.icc import cmyk_profile
+from tests.unit.icc import SRGB, cmyk_profile, rgb_profile
 
 MANY = 1_000_000
 
@@ -118,6 +118,29 @@ def test_sixteen_bit_cmyk_is_read_in_eight_and_says_so() -> None:
     picture = codecs.decode(tiff(inks, photometric="separated", iccprofile=cmyk_profile()), max_pixels=MANY)
     assert picture.notes == ("profile_converted", "depth_reduced")
     np.testing.assert_allclose(picture.pixels[0, 0].astype(int), (0, 165, 214), atol=3)
+
+
+@pytest.mark.parametrize("power", [1.8, 2.2])
+def test_a_picture_made_gray_keeps_its_tones(power: float) -> None:
+    """Samples stay as they are; what shows them as they were is a gray profile with the curve of the colours' own."""
+    data = saved(np.full((4, 4, 3), 128, np.uint8), "PNG", icc_profile=rgb_profile(SRGB, power))
+    gray = codecs.decode(data, max_pixels=MANY, gray=True)
+    assert np.array_equal(gray.pixels, np.full((4, 4, 1), 128))
+    assert gray.icc
+    assert exponent(gray.icc, "L") == pytest.approx(power, abs=0.02)
+
+
+@pytest.mark.parametrize("icc", [None, srgb_profile()])
+def test_srgb_made_gray_needs_no_profile(icc: bytes | None) -> None:
+    data = saved(np.full((4, 4, 3), 128, np.uint8), "PNG", **({"icc_profile": icc} if icc else {}))
+    assert codecs.decode(data, max_pixels=MANY, gray=True).icc is None
+
+
+def test_linear_light_made_gray_is_gray_of_a_display() -> None:
+    data = saved(np.full((4, 4, 3), 55, np.uint8), "PNG", icc_profile=rgb_profile(SRGB, 1.0))
+    gray = codecs.decode(data, max_pixels=MANY, gray=True)
+    assert (gray.icc, gray.linear) == (None, False)
+    assert abs(int(gray.pixels[0, 0, 0]) // 257 - 128) <= 1
 
 
 @pytest.mark.parametrize("icc", [b"nonsense", cmyk_profile()[:200]])

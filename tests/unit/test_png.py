@@ -1,6 +1,7 @@
 """Our own PNG writer: what others read from it is what went in, of any size, mode and number of threads."""
 
 import io
+import os
 import struct
 import zlib
 from itertools import pairwise
@@ -156,3 +157,14 @@ def test_profile_exif_and_xmp_stand_before_the_samples() -> None:
     assert info["icc_profile"] == picture.icc
     assert info["exif"].removeprefix(b"Exif\0\0") == picture.exif
     assert info["xmp"] == picture.xmp
+
+
+def test_threads_that_may_not_choose_their_cpus_encode_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_pid: int, _cpus: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "sched_setaffinity", refuse)
+    pixels = np.zeros((4, 4, 3), np.uint8)
+    file = io.BytesIO()
+    png.write(Picture(pixels, None, None, "png"), file, Bands(2))
+    assert np.array_equal(np.asarray(Image.open(file)), pixels)

@@ -116,7 +116,7 @@ def test_what_nobody_sees_does_not_bleed_into_the_edge() -> None:
     pixels = np.full((24, 24, 3), BLUE, np.uint8)
     alpha = np.zeros((24, 24), np.uint8)
     alpha[6:18, 6:18], pixels[6:18, 6:18] = 255, RED
-    made = rendered(prepared(picture(pixels, alpha), gray=False, denoise=0), Kernel("lanczos"), 96, 96)
+    made = rendered(prepared(picture(pixels, alpha), denoise=0), Kernel("lanczos"), 96, 96)
     assert made.alpha is not None
     seen = made.alpha > 0
     assert (made.pixels[seen] == RED).all()
@@ -133,15 +133,9 @@ def test_hidden_pixels_take_the_nearest_visible_colour() -> None:
 
 def test_noise_is_measured_and_taken_out_as_far_as_is_asked() -> None:
     noise = np.random.default_rng(0).normal(128, 20, (64, 64, 3)).astype(np.uint8)
-    left = [prepared(picture(noise), gray=False, denoise=denoise).pixels.std() for denoise in (0, 33, 100)]
+    left = [prepared(picture(noise), denoise=denoise).pixels.std() for denoise in (0, 33, 100)]
     assert left[0] == noise.std()
     assert left[0] > left[1] > 3 * left[2]
-
-
-def test_a_picture_made_gray_loses_the_profile_of_its_colours() -> None:
-    colour = Picture(pixels=np.full((2, 2, 3), RED, np.uint8), alpha=None, icc=b"for colours", format="png")
-    gray = prepared(colour, gray=True, denoise=0)
-    assert (gray.pixels.tolist(), gray.icc) == (np.full((2, 2, 1), 76).tolist(), None)
 
 
 @pytest.mark.parametrize("value", [0, 255])

@@ -107,6 +107,24 @@ def test_a_profile_in_the_file_goes_before_what_else_is_stated() -> None:
     assert codecs.decode(stated, max_pixels=MANY).icc == icc
 
 
+def test_code_points_of_a_png_go_before_its_profile() -> None:
+    """PNG, third edition, 4.3: cICP first. High dynamic range is no less so for a profile beside it."""
+    data = saved(photo(), "PNG", icc_profile=rgb_profile(SRGB, 2.2))
+    wide = data[:33] + chunk(b"cICP", bytes((12, 4, 0, 1))) + data[33:]
+    picture = codecs.decode(wide, max_pixels=MANY)
+    assert picture.notes == ("profile_made",)
+    assert_means(picture.icc, rgb_profile(DISPLAY_P3, 2.2))
+    with pytest.raises(PipelineError, match="high dynamic range"):
+        codecs.decode(data[:33] + chunk(b"cICP", bytes((9, 16, 0, 1))) + data[33:], max_pixels=MANY)
+
+
+def test_what_is_stated_counts_where_the_profile_is_not_believed() -> None:
+    data = saved(photo(), "PNG", icc_profile=rgb_profile(SRGB, 2.2)[:-40])
+    picture = codecs.decode(data[:33] + chunk(b"gAMA", gamma(1.0)) + data[33:], max_pixels=MANY)
+    assert picture.linear
+    assert picture.notes == ("profile_made",)
+
+
 @pytest.mark.parametrize(("index", "is_adobe"), [(b"R03\0", True), (b"R98\0", False)])
 def test_a_camera_set_to_adobe_rgb_is_believed(index: bytes, is_adobe: bool) -> None:  # noqa: FBT001
     interop = write("<", {1: Entry(2, 4, index)}, {})

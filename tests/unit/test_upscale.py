@@ -3,7 +3,7 @@
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import numpy as np
@@ -18,7 +18,7 @@ from processors.engines import Engine, Variant
 from processors.engines.kernels import Kernel
 from processors.enlarge import Stopped
 from processors.gate import NUMBERS
-from processors.picture import Layout, Picture, blank
+from processors.picture import Layout, Picture, Pixels, blank, luma
 from processors.result import GateError, Result
 from processors.sandbox import Limits, Sandbox
 from processors.stopwatch import STAGES, Stopwatch
@@ -61,10 +61,10 @@ class Codec:
     canvases: list[Canvas] = field(default_factory=list)
     policy: str = ""
 
-    async def decode(self, _data: bytes, *, limits: Limits, metadata: str) -> Picture:
+    async def decode(self, _data: bytes, *, limits: Limits, metadata: str, gray: bool) -> Picture:
         assert limits.max_pixels == 10_000
         self.policy = metadata
-        return self.picture
+        return replace(self.picture, pixels=luma(self.picture.pixels), icc=None) if gray else self.picture
 
     @asynccontextmanager
     async def encoding(self, layout: Layout, *, icc: bytes | None, exif: bytes, xmp: bytes, **options: Any) -> Any:
@@ -188,6 +188,20 @@ async def test_a_damaged_result_is_made_again_in_f32_and_then_by_another_engine(
     assert [canvas.finished for canvas in studio.codec.canvases] == [False, False, True]
     assert (result.metrics["engine"], result.verdict.verdict) == ("other", "pass")
     assert [one["precision"] for one in result.metrics["refused"]] == ["bf16", "f32"]
+
+
+async def test_transparency_that_is_not_its_sources_is_damage(studio: Studio) -> None:
+    """The network sees alpha as a gray picture: this one draws colours well, and no mask."""
+
+    def black_where_gray(pixels: Pixels) -> Pixels:
+        return pixels if np.ptp(pixels, axis=-1).any() else np.zeros_like(pixels)
+
+    fading = np.broadcast_to(np.linspace(1, 254, WIDTH).astype(np.uint8), ALPHA.shape)
+    studio.codec.picture = Picture(pixels=COLOUR, alpha=fading, icc=None, format="png")
+    studio.engines = {way: Repeater(damage=black_where_gray) for way in WAYS}
+    with pytest.raises(GateError) as caught:
+        await studio.run(await studio.job(model="network"))
+    assert caught.value.verdict.failed == ("alpha_constant",)
 
 
 async def test_a_picture_that_no_engine_gets_right_fails_with_what_was_measured(studio: Studio) -> None:

@@ -2,6 +2,7 @@ import hashlib
 import importlib.util
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import httpx2
@@ -230,3 +231,11 @@ def test_what_is_not_the_published_file_is_refused_and_not_kept(
 
 def test_a_kernel_needs_no_pull(tmp_path: Path) -> None:
     assert code_of(pull_model, "lanczos", tmp_path) == "options_invalid"
+
+
+def test_whoever_converts_a_file_writes_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that two workers at once leave a checksum that holds, whichever comes last."""
+    arrays = {"a": np.arange(4)}
+    first = save_arrays(tmp_path / "a.npz", arrays).read_bytes()
+    monkeypatch.setattr(time, "localtime", lambda *_: time.struct_time((2030, 1, 2, 3, 4, 6, 0, 2, 0)))
+    assert save_arrays(tmp_path / "b.npz", arrays).read_bytes() == first
