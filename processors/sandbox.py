@@ -21,8 +21,8 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, closing, contextmanager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, closing
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any, Final
@@ -62,6 +62,7 @@ class Sandbox:
 
     def __init__(self, *, slots: int, codec: str = "processors.codecs") -> None:
         self._slots = asyncio.Semaphore(slots)
+        self._sending = asyncio.Lock()
         self._codec = codec
         self._zygote: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
@@ -125,7 +126,7 @@ class Sandbox:
         async with self._slots:
             with shared(len(data)) as (source_fd, source), shared(room_bytes(limits.max_pixels)) as (answer_fd, answer):
                 source[:] = data
-                with self._child(order, source_fd, answer_fd) as status:
+                async with self._child(order, source_fd, answer_fd) as status:
                     body = await _answered(order, status, answer)
         try:
             return load(body, max_pixels=limits.max_pixels)
@@ -169,7 +170,7 @@ class Sandbox:
         feed = Feed(layout.height)
         with closing(feed), shared(size) as (canvas_fd, canvas), shared(2 * size + _BASE_BYTES) as (answer_fd, answer):
             picture = blank(layout, canvas, icc=icc, exif=exif, xmp=xmp)
-            with self._child(order, canvas_fd, answer_fd, feed.fd) as status:
+            async with self._child(order, canvas_fd, answer_fd, feed.fd) as status:
                 yield Encoding(picture, feed, partial(_answered, order, status, answer))
 
     async def encode(
@@ -191,25 +192,39 @@ class Sandbox:
             await asyncio.to_thread(encoding.fill, picture)
             return await encoding.finish()
 
-    @contextmanager
-    def _child(self, order: Order, *fds: int) -> Iterator[socket.socket]:
+    @asynccontextmanager
+    async def _child(self, order: Order, *fds: int) -> AsyncIterator[socket.socket]:
         """Have *order* carried out by a child that dies with the block; its exit code comes out of the socket."""
         mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with mine:
             with theirs:
-                self._send(json.dumps(asdict(order)).encode(), [*fds[:2], theirs.fileno(), *fds[2:]])
+                await self._send(json.dumps(asdict(order)).encode(), [*fds[:2], theirs.fileno(), *fds[2:]])
             mine.setblocking(False)
             yield mine
 
-    def _send(self, message: bytes, fds: list[int]) -> None:
-        if self._control is None:
-            raise RuntimeError("a sandbox works between its start and its close")
-        try:
-            socket.send_fds(self._control, [message], fds)
-        except OSError:  # it was killed; this order never reached it
+    async def _send(self, message: bytes, fds: list[int]) -> None:
+        async with self._sending:
+            if self._control is None:
+                raise RuntimeError("a sandbox works between its start and its close")
+            try:
+                socket.send_fds(self._control, [message], fds)
+            except OSError:  # it was killed; this order never reached it
+                await self._restart()
+                socket.send_fds(self._control, [message], fds)
+
+    async def _restart(self) -> None:
+        """Take seconds off the loop, which renews leases meanwhile. Who is cancelled waits: half a start is none."""
+
+        def again() -> None:
             self.close()
             self.start()
-            socket.send_fds(self._control, [message], fds)
+
+        restarting = asyncio.ensure_future(asyncio.to_thread(again))
+        try:
+            await asyncio.shield(restarting)
+        except asyncio.CancelledError:
+            await restarting
+            raise
 
 
 def _encode_order(layout: Layout, options: dict[str, Any], *, keep: bool) -> Order:

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import struct
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -231,6 +232,25 @@ async def test_a_dead_parent_of_children_is_replaced(misbehaving: Sandbox) -> No
     assert await code_of(work) == "worker_crashed"
     assert await said(misbehaving, "answer again") == "again"
     await until(lambda: gone(pid))
+
+
+async def test_the_loop_goes_on_while_the_parent_is_replaced(
+    misbehaving: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Leases are renewed on it: a start of seconds must not cost the jobs of other lanes."""
+    loop, start, turned = asyncio.get_running_loop(), misbehaving.start, threading.Event()
+
+    def start_when_the_loop_turns() -> None:
+        loop.call_soon_threadsafe(turned.set)
+        assert turned.wait(5)
+        start()
+
+    monkeypatch.setattr(misbehaving, "start", start_when_the_loop_turns)
+    zygote = zygote_of(misbehaving)
+    os.kill(zygote, signal.SIGKILL)
+    await until(lambda: gone(zygote))
+    assert await said(misbehaving, "answer again") == "again"
+    assert turned.is_set()
 
 
 async def test_close_leaves_no_process_behind(misbehaving: Sandbox) -> None:
