@@ -16,7 +16,7 @@ from processors.picture import Pixels
 
 # Further than this from float32 on a photograph-like picture, and speed does not count; bf16 is usually at 53 to 60 dB
 _FLOOR_DB: Final = 52.0
-#: The same where speed was asked for; 8-bit integers have 48 dB here, and were seen at 44.5 (grass) to 50 on photographs.
+#: The same where speed was asked for: 8-bit integers have 48 dB on it, and 44.5 (grass) to 50 on photographs.
 FAST_FLOOR_DB: Final = 45.0
 
 _ROUNDS: Final = 3
