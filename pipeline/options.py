@@ -3,13 +3,15 @@
 import json
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Annotated, Any, Final, Literal, TypeAlias
+from typing import Annotated, Any, Final, Literal, TypeAlias, get_args
 
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
+from pydantic_core import ErrorDetails
 
 from pipeline.errors import PipelineError
 from pipeline.formats import Written
 from pipeline.job import Record
+from pipeline.wording import wording
 
 FORMAT_NAMES: Final[Mapping[str, Written]] = {
     "png": "png",
@@ -168,6 +170,32 @@ class Effective(Record):
     outputs: tuple[ExtraOutput, ...] = ()
 
 
+_PIXELS: Final = "a whole number of pixels from 1 to 2147483647"
+_YES_OR_NO: Final = "true or false"
+#: What each option takes, for who is told that he got it wrong; under "" an entry of `outputs`.
+TAKES: Final[Mapping[str, str]] = {
+    "scale": "a number from 1 to 16",
+    "width": _PIXELS,
+    "height": _PIXELS,
+    "min": _PIXELS,
+    "max": _PIXELS,
+    "fit": "a box in pixels, such as 800x600",
+    "model": "a name from `enlarger models ls`: lower-case letters, digits, '.', '_' and '-', 64 at most",
+    "denoise": f"a whole number from 0 to 100, or one of {', '.join(DENOISE_NAMES)}",
+    "face": "a whole number from 0 to 100, or true or false",
+    "strength": "a whole number from 0 to 100",
+    "format": f"one of {', '.join(FORMAT_NAMES)}",
+    "quality": "a whole number from 1 to 100",
+    "lossless": _YES_OR_NO,
+    "metadata": f"one of {', '.join(get_args(Metadata))}",
+    "gray": _YES_OR_NO,
+    "preset": f"one of {', '.join(get_args(Preset))}",
+    "precision": f"one of {', '.join(get_args(Precision))}",
+    "outputs": f'a list in JSON of {MAX_EXTRA_OUTPUTS} entries at most, such as [{{"format": "webp", "width": 800}}]',
+    "": 'an object, such as {"format": "webp", "width": 800}',
+}
+
+
 class InvalidOptionsError(PipelineError):
     """The options cannot be understood. `wrong`: what is wrong, by where it stands."""
 
@@ -183,17 +211,27 @@ class InvalidOptionsError(PipelineError):
 
 
 def parse(values: Mapping[str, Any]) -> Options:
-    """Options from a mapping of names; raises `InvalidOptionsError` that names the fields."""
+    """Options from a mapping of names; raises `InvalidOptionsError` that says of each what it takes."""
     try:
         options = Options.model_validate(values)
     except ValidationError as error:
-        found = error.errors(include_url=False, include_input=False, include_context=False)[:MAX_WRONG]
-        wrong = {item["loc"]: item["msg"] for item in found}
+        wrong = {found["loc"]: _wording(found) for found in error.errors(include_url=False)[:MAX_WRONG]}
         where, said = next(iter(wrong.items()))
-        name = ".".join(map(str, where)) or "options"
-        raise InvalidOptionsError(f"Option {name}: {said}", wrong=wrong) from error
+        name = f"Option {'.'.join(map(str, where))}" if where else "Options"
+        raise InvalidOptionsError(_sentence(f"{name}: {said}"), wrong=wrong) from error
     _refuse_contradictions(options)
     return options
+
+
+def _wording(found: ErrorDetails) -> str:
+    where = found["loc"]
+    if not where:
+        return 'they are a JSON object, such as {"scale": 4, "format": "webp"}'
+    return wording(found, takes=TAKES, known=(Extra if "outputs" in where[:1] else Options).model_fields)
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith("?") else f"{text}."
 
 
 def sizing(options: Options) -> list[str]:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
+from difflib import get_close_matches
 from typing import Any, Final, get_args
 
 from pipeline.options import FORMAT_NAMES, InvalidOptionsError, Options, Preset, parse
@@ -70,4 +71,6 @@ def _from_word(word: str, segment: str) -> tuple[str, Any]:
     if _OTHER_OPERATIONS.fullmatch(word):
         hint = "Folders ask for upscaling alone; leave the word out."
         raise InvalidOptionsError(f"{segment!r}: {word!r} is an operation that is not there yet", hint)
-    raise InvalidOptionsError(f"{segment!r} is no option: {word!r} is not understood", _HINT)
+    near = get_close_matches(word.lower(), _WORDS, n=1)
+    meant = f"; did you mean {near[0]}?" if near else "."
+    raise InvalidOptionsError(f"{segment!r} is no option: {word!r} is not understood{meant}", _HINT)

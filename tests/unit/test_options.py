@@ -1,6 +1,7 @@
 """What users may ask for, in JSON and in object metadata, and the names that outputs get."""
 
 import json
+import re
 import string
 from collections.abc import Callable
 from typing import Any, get_args
@@ -15,6 +16,7 @@ from pipeline.options import (
     CONTENT_TYPES,
     EXTENSIONS,
     FORMAT_NAMES,
+    TAKES,
     Effective,
     Extra,
     ExtraOutput,
@@ -142,6 +144,72 @@ def test_sizes_that_contradict_each_other_are_refused_with_what_to_do(values: di
     with pytest.raises(InvalidOptionsError) as refused:
         from_metadata({f"up-{name}": str(value) for name, value in values.items()})
     assert "scale" in refused.value.hint or "min" in refused.value.hint
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"fit": "stretchy"}, "Option fit: 'stretchy' was given; it takes a box in pixels, such as 800x600."),
+        ({"scale": 17}, "Option scale: 17 was given; it takes a number from 1 to 16."),
+        ({"gray": "grey"}, "Option gray: 'grey' was given; it takes true or false."),
+        ({"preset": "Photo"}, "Option preset: 'Photo' was given; it takes one of standard, photo, art, face."),
+        ({"lossless": {}}, "Option lossless: an object was given; it takes true or false."),
+        ({"scale": True}, "Option scale: true was given; it takes a number from 1 to 16."),
+        ({"scale": 10**400}, "Option scale: a number beyond all bounds was given; it takes a number from 1 to 16."),
+        ({"scael": 2}, "Option scael: there is no such option; did you mean scale?"),
+        (
+            {"outputs": [{"width": 9, "qualty": 9}]},
+            "Option outputs.0.qualty: there is no such option; did you mean quality?",
+        ),
+        (
+            {"outputs": [{"zzz": 9}]},
+            "Option outputs.0.zzz: there is no such option; known are format, quality, lossless, width.",
+        ),
+        (
+            {"outputs": [1]},
+            'Option outputs.0: 1 was given; it takes an object, such as {"format": "webp", "width": 800}.',
+        ),
+        (
+            {"denoise": "lots"},
+            (
+                "Option denoise: 'lots' was given; "
+                "it takes a whole number from 0 to 100, or one of none, low, medium, high."
+            ),
+        ),
+    ],
+)
+def test_a_refusal_says_what_was_given_and_what_the_option_takes(values: dict[str, Any], said: str) -> None:
+    with pytest.raises(InvalidOptionsError) as refused:
+        parse(values)
+    assert refused.value.detail == said
+    assert [f"Option {'.'.join(map(str, where))}: {text}" for where, text in refused.value.wrong.items()] == [
+        said.removesuffix(".")
+    ]
+
+
+def test_metadata_is_refused_in_the_same_words() -> None:
+    with pytest.raises(InvalidOptionsError, match="Option fit: 'stretchy' was given; it takes a box in pixels"):
+        from_metadata({"up-fit": "stretchy"})
+    with pytest.raises(InvalidOptionsError, match=r"Option denois: there is no such option; did you mean denoise\?"):
+        from_metadata({"up-denois": "low"})
+
+
+def test_a_long_text_is_cut_where_it_is_shown() -> None:
+    with pytest.raises(InvalidOptionsError) as refused:
+        parse({"model": "x" * 100_000})
+    assert len(refused.value.detail) < 200
+
+
+@pytest.mark.parametrize("name", [*Options.model_fields, *Extra.model_fields])
+@given(value=json_values)
+def test_no_refusal_speaks_of_how_it_was_found(name: str, value: Any) -> None:
+    assert name in TAKES
+    try:
+        parse({name: value})
+    except InvalidOptionsError as error:
+        for said in error.wrong.values():
+            assert f"it takes {TAKES[name]}" in said or name == "outputs"
+            assert not re.search("Input should|String should|Extra inputs|[Vv]alid|pattern", said)
 
 
 @given(st.dictionaries(st.sampled_from(list(Options.model_fields)) | st.text(), json_values))

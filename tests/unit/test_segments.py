@@ -105,6 +105,12 @@ def test_a_segment_that_cannot_be_understood_is_refused(segment: str) -> None:
     assert refused.value.code == "options_invalid"
 
 
+@pytest.mark.parametrize(("word", "meant"), [("wepb", "webp"), ("Gray", "gray"), ("lossles", "lossless")])
+def test_a_misspelt_word_is_refused_with_the_nearest_one(word: str, meant: str) -> None:
+    with pytest.raises(PipelineError, match=f"{word}.*did you mean {meant}\\?"):
+        from_segment(f"@x2,{word}")
+
+
 @pytest.mark.parametrize("word", ["enhance", "enhance60", "assess"])
 def test_an_operation_of_another_kind_is_refused_as_one(word: str) -> None:
     with pytest.raises(PipelineError, match=f"{word}.*operation"):
