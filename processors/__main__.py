@@ -20,6 +20,7 @@ from pipeline.errors import PipelineError
 from pipeline.lifecycle import repeat, serve
 from pipeline.logs import configure
 from pipeline.outbox import Relay
+from pipeline.ports import Bus, Pull
 from pipeline.topology import BULK, INTERACTIVE
 from processors.budget import PixelBudget
 from processors.device import Device, Spec
@@ -35,8 +36,10 @@ from processors.worker import Worker
 
 #: One lane's picture is on the device; the others load, decode, encode and store theirs meanwhile.
 LANES: Final = 4
-#: Output pixels in work at once, in all lanes: 0.8 GB of 8-bit RGB where a format is not encoded band by band.
-BUDGET_PIXELS: Final = 1 << 28
+#: Output pixels in work at once, in all lanes: 0.6 GB of 8-bit RGB where a format is not encoded band by band.
+BUDGET_PIXELS: Final = 3 << 26
+#: As many again for interactive jobs alone, when large ones have the others: another 0.2 GB.
+URGENT_PIXELS: Final = 1 << 26
 GRACE_SECONDS: Final = 30.0
 
 
@@ -58,7 +61,7 @@ async def run(settings: Settings, machine: Machine, sandbox: Sandbox, report: Re
         relay = Relay(documents.jobs, bus)
         upscaler = Upscaler(objects, sandbox, _equipment(machine, device), Limits(max_pixels=settings.max_pixels))
         worker = Worker(documents, objects, bus, relay, upscaler, now)
-        pulls = [await bus.pull(INTERACTIVE.name, BULK.name) for _ in range(LANES)]
+        pulls = await lanes(bus)
         await serve(
             bus,
             lambda stop: consume(pulls, settling(worker.handle, bus), stop=stop, grace_seconds=GRACE_SECONDS),
@@ -78,6 +81,12 @@ async def run(settings: Settings, machine: Machine, sandbox: Sandbox, report: Re
         await client.close()
 
 
+async def lanes(bus: Bus) -> list[Pull]:
+    """Open what the lanes pull from. The first takes no bulk, however much of it there is."""
+    mixed = [await bus.pull(INTERACTIVE.name, BULK.name) for _ in range(LANES - 1)]
+    return [await bus.pull(INTERACTIVE.name), *mixed]
+
+
 def _open(machine: Machine, spec: Spec) -> Engine | Kernel:
     return open_engine(spec.model, spec.variant, denoise=spec.denoise, **machine.model_dump())
 
@@ -87,7 +96,7 @@ def _equipment(machine: Machine, device: Device) -> Equipment:
         device,
         variants=lambda fast: variants(machine.device, fast=fast),
         denoises=lambda name: find_model(name, machine.models_dir).denoises,
-        budget=PixelBudget(BUDGET_PIXELS),
+        budget=PixelBudget(BUDGET_PIXELS, urgent=URGENT_PIXELS),
     )
 
 

@@ -4,14 +4,15 @@ import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future, InvalidStateError
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 import numpy as np
 import structlog
 
-from processors.engines import DEPTH, DeviceLostError, DeviceMemoryError, Engine, Variant
+from processors.engines import DEPTH, DeviceLostError, DeviceMemoryError, Engine, NotFiniteError, Variant
 from processors.engines.kernels import Kernel
 from processors.picture import Pixels
 
@@ -158,23 +159,44 @@ class Device:
         return [task for queue in self._waiting for task in queue]
 
     def _serve(self) -> None:
-        while self._await_work():
-            self._open_wanted()
-            self._fill()
-            if self._under_way:
-                self._settle(self._under_way.popleft())
-        self._release()
+        try:
+            while self._await_work():
+                self._open_wanted()
+                self._fill()
+                if self._under_way:
+                    self._settle(self._under_way[0])
+                    self._under_way.popleft()
+            self._release()
+        except Exception as error:  # a thread that just ended would leave every lane waiting for ever
+            log.exception("device.broke")
+            self._abandon(DeviceLostError(f"The device's own thread failed: {error}"))
+            self._on_lost()
+
+    def _abandon(self, error: DeviceLostError) -> None:
+        """Tell everybody who waits, and take no more."""
+        with self._changed:
+            self._closed = True
+            tasks = [task for batch in self._under_way for task in batch.tasks] + self._queued()
+            futures = [future for _, future in self._wanted] + [task.future for task in tasks]
+        for future in futures:
+            with suppress(InvalidStateError):  # it has its result, or its lane gave it up
+                future.set_exception(error)
 
     def _await_work(self) -> bool:
         """Sleep until there is something to do; False when the device was closed and nothing is under way."""
+        idle_seconds = self._idle_seconds
         with self._changed:
-            while not (self._wanted or any(self._waiting) or self._under_way):
+            while not self._has_work():
                 if self._closed:
                     return False
-                if not self._changed.wait(self._idle_seconds):
+                # what came in the moment that the time was over has told nobody
+                if not (self._changed.wait(idle_seconds) or self._has_work()):
                     self._release()
-                    self._changed.wait()
+                    idle_seconds = None
         return True
+
+    def _has_work(self) -> bool:
+        return bool(self._wanted or any(self._waiting) or self._under_way)
 
     def _open_wanted(self) -> None:
         while self._wanted:
@@ -185,14 +207,15 @@ class Device:
                 future.set_result(self._engine(spec))
             except Exception as error:  # noqa: BLE001 - the lane that asked raises it
                 future.set_exception(error)
+                self._see_loss(error)
 
     def _engine(self, spec: Spec) -> Engine | Kernel:
         if spec not in self._engines:
             self._engines[spec] = self._open_engine(spec)
         self._engines.move_to_end(spec)
         if len(self._engines) > OPEN_ENGINES:
-            busy = [batch.engine for batch in self._under_way]
-            idle = next(old for old, engine in self._engines.items() if engine not in busy)
+            busy = {id(batch.engine) for batch in self._under_way}  # engines hold arrays: they have no equality
+            idle = next(old for old, engine in self._engines.items() if id(engine) not in busy)
             _release(self._engines.pop(idle))  # a lane that still holds it makes it load again
         return self._engines[spec]
 
@@ -213,11 +236,12 @@ class Device:
     def _next_tasks(self, engine: Engine | None) -> list[Task]:
         """Tiles of one shape for one engine, the first of them from the lane whose turn it is."""
         with self._changed:
-            self._turn += 1
-            queues = self._waiting[::-1] if self._turn % BULK_TURN == 0 else self._waiting
+            turn = self._turn + 1
+            queues = self._waiting[::-1] if turn % BULK_TURN == 0 else self._waiting
             first = next((queue[0] for queue in queues if queue), None)
             if first is None or (engine is not None and first.engine is not engine):
-                return []
+                return []  # the turn stays: once this engine has ended, another one has it
+            self._turn = turn
             chosen = [task for queue in queues for task in queue if task is first or task.fits(first)]
             chosen = chosen[: first.engine.max_batch]
             for queue in queues:
@@ -240,15 +264,18 @@ class Device:
 
     def _fail(self, batch: Batch, error: Exception) -> None:
         self._free_since = self._clock()
-        if isinstance(error, DeviceMemoryError) and len(batch.tasks) > 1:
+        if isinstance(error, DeviceMemoryError | NotFiniteError) and len(batch.tasks) > 1:
             with self._changed:
                 self._waiting[0].extendleft(self._alone(task) for task in reversed(batch.tasks))
             return
+        for task in batch.tasks:
+            task.future.set_exception(error)
+        self._see_loss(error)
+
+    def _see_loss(self, error: Exception) -> None:
         if isinstance(error, DeviceLostError):
             log.error("device.lost", detail=error.detail)
             self._on_lost()
-        for task in batch.tasks:
-            task.future.set_exception(error)
 
     def _alone(self, task: Task) -> Task:
         """The same tile in a batch of its own, for the same waiting lane."""
@@ -262,7 +289,9 @@ class Device:
 
 
 def _pass_on(done: "Future[Ran]", to: "Future[Ran]") -> None:
-    if error := done.exception():
+    if done.cancelled():
+        to.set_exception(CancelledError())  # it was begun once, and cannot be cancelled itself
+    elif error := done.exception():
         to.set_exception(error)
     else:
         to.set_result(done.result())

@@ -17,15 +17,16 @@ from processors.quality import Figures
 
 
 class GateError(PipelineError):
-    """No engine of this machine made a true picture; what was measured of the last one is *verdict*."""
+    """No engine of this machine made a true picture; *verdict* and *metrics* are of the last one."""
 
-    def __init__(self, verdict: Verdict) -> None:
+    def __init__(self, verdict: Verdict, metrics: dict[str, Any]) -> None:
         super().__init__(
             f"The result is not true to the upload: {', '.join(verdict.failed)} out of bounds.",
             code="quality_gate_failed",
             hint="Try another model; tell us of the picture, since this is a fault of ours.",
         )
         self.verdict = verdict
+        self.metrics = metrics
 
 
 @dataclass(frozen=True, slots=True)

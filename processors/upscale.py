@@ -20,7 +20,7 @@ from pipeline.sizes import Size, extra_size, output_sizes
 from processors.budget import PixelBudget
 from processors.canvas import Encoding
 from processors.device import Device, OnStep, Ran, Spec
-from processors.engines import Engine, Variant
+from processors.engines import Engine, NotFiniteError, Variant
 from processors.engines.kernels import Kernel
 from processors.enlarge import Steps, joins, resized
 from processors.gate import PictureGate, bounds_of
@@ -34,6 +34,8 @@ OnStage = Callable[[str, float, int], None]
 
 #: Formats that hold 16 bits per sample.
 _DEEP: Final = frozenset({"png", "tiff"})
+#: The precision of an engine that `fast` got more speed from.
+_FAST: Final = "int8"
 
 log = structlog.get_logger()
 
@@ -106,14 +108,16 @@ class Upscaler:
         size, *_ = output_sizes(picture.width, picture.height, effective)
         source = await asyncio.to_thread(prepared, picture, denoise=self._denoise(effective))
         task = Task(source, size, effective, watch, on_stage, should_stop, urgent=job.lane == "interactive")
-        async with self.equipment.budget.taken(size[0] * size[1]):
+        async with self.equipment.budget.taken(size[0] * size[1], urgent=task.urgent):
             tries, outputs = await self._make(task)
-        notes = (*picture.notes, *_shortfalls(task))
         judgement = tries[-1].judgement
         document = metrics(job, effective.model, tries) | {
             "input": side((picture.width, picture.height), len(data), judgement.source),
-            "output": side(size, len(outputs[0].body), judgement.output),
+            "output": side(size, len(outputs[0].body) if outputs else 0, judgement.output),
         }
+        if not outputs:
+            raise GateError(tries[-1].verdict, document)
+        notes = (*picture.notes, *_shortfalls(task, tries[-1].engine))
         return Result(outputs, tries[-1].verdict, notes, document)
 
     def _denoise(self, effective: Effective) -> int:
@@ -121,19 +125,31 @@ class Upscaler:
         return 0 if self.equipment.denoises(effective.model) else effective.denoise or 0
 
     async def _make(self, task: Task) -> tuple[list[Try], tuple[Made, ...]]:
-        """Run engines until the result of one is true; raises `GateError` when none is."""
+        """Run engines until the result of one is true; without outputs when that of none is."""
         tries: list[Try] = []
+        used: list[Engine | Kernel] = []
+        failure: PipelineError | None = None
         for spec in _specs(task, self.equipment):
+            engine = await self._open(task, spec)
+            if any((one.name, one.precision) == (engine.name, engine.precision) for one in used):
+                continue  # two names of one way, which would make the same again
+            used.append(engine)
             async with self._canvas(task, task.size, task.effective, keep=bool(task.effective.outputs)) as canvas:
-                tries.append(await self._try(task, spec, canvas))
+                try:
+                    tries.append(await self._try(task, engine, canvas))
+                except NotFiniteError as error:
+                    log.warning("engine.not_finite", spec=spec)
+                    failure = error
+                    continue
                 if tries[-1].verdict.verdict == "pass":
                     task.on_stage("encode", 1, 1)
                     with task.watch("encode"):
                         return tries, await self._finish(task, canvas)
                 log.warning("gate.failed", spec=spec, failed=tries[-1].verdict.failed)
-            if isinstance(tries[-1].engine, Kernel):
-                break  # there is one way to interpolate
-        raise GateError(tries[-1].verdict)
+                failure = None
+        if failure is not None or not tries:
+            raise failure or RuntimeError("no way to run the model")
+        return tries, ()
 
     def _canvas(
         self, task: Task, size: Size, wanted: Effective | ExtraOutput, *, keep: bool
@@ -152,11 +168,16 @@ class Upscaler:
             keep=keep,
         )
 
-    async def _try(self, task: Task, spec: Spec, canvas: Encoding) -> Try:
-        device, source = self.equipment.device, task.source
+    async def _open(self, task: Task, spec: Spec) -> Engine | Kernel:
         task.on_stage("device", 0, 0)
         with task.watch("device"):
-            engine = Kernel("lanczos") if task.interpolates else await asyncio.wrap_future(device.open(spec))
+            return (
+                Kernel("lanczos") if task.interpolates else await asyncio.wrap_future(self.equipment.device.open(spec))
+            )
+
+    async def _try(self, task: Task, engine: Engine | Kernel, canvas: Encoding) -> Try:
+        device, source = self.equipment.device, task.source
+        with task.watch("device"):
             gate = PictureGate(source, task.size, joins=_joins(task, engine))
             abandoned = threading.Event()
             steps = Steps(
@@ -177,7 +198,7 @@ class Upscaler:
                 abandoned.set()  # nobody waits for the thread any more: let it end soon
                 raise
         with task.watch("gate"):
-            return Try(engine, steps, await asyncio.to_thread(gate.judge, bounds_of(spec.model)))
+            return Try(engine, steps, await asyncio.to_thread(gate.judge, bounds_of(task.effective.model)))
 
     async def _finish(self, task: Task, canvas: Encoding) -> tuple[Made, ...]:
         main = Made(await canvas.finish(), *task.size, task.effective.format)
@@ -224,13 +245,15 @@ def _joins(task: Task, engine: Engine | Kernel) -> tuple[list[int], list[int]]:
     return joins((task.source.width, task.source.height), task.size, engine)
 
 
-def _shortfalls(task: Task) -> Iterator[str]:
+def _shortfalls(task: Task, engine: Engine | Kernel) -> Iterator[str]:
     """What was asked for or was in the file, and is not in the output."""
     effective = task.effective
     if task.source.bits == 16 and effective.format not in _DEEP:
         yield "depth_reduced"
     if effective.face:
         yield "face_unavailable"
+    if effective.precision == "fast" and engine.precision != _FAST:
+        yield "fast_unavailable"
 
 
 def _fill(canvas: Picture, main: Picture) -> None:

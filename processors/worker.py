@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from dataclasses import dataclass
+from typing import Any
 
 import structlog
 from pydantic import ValidationError
@@ -79,9 +80,9 @@ class Worker:
 
     async def _attempt(self, job: Job, lost: threading.Event) -> None:
         """One try: succeeds, fails, or gives the job back with the time to wait."""
+        watch = Stopwatch(queue_seconds=_waited_seconds(job))
         try:
             await self.relay.send([event_message(job, "job.started")])
-            watch = Stopwatch(queue_seconds=_waited_seconds(job))
             reporter = Reporter(self.bus, job.id)
             result = await self.upscaler.run(job, watch, on_stage=reporter.heard, should_stop=lost.is_set)
             job = await self._pass_commit_point(job, lost)
@@ -93,6 +94,9 @@ class Worker:
         except asyncio.CancelledError:
             await asyncio.shield(self._release(job, "The worker was stopped.", fault=False))
             raise
+        except GateError as error:
+            await self._measured(job, error.metrics, watch)
+            await self._give_up(job, error)
         except PipelineError as error:
             await self._give_up(job, error)
         except Exception as error:
@@ -112,8 +116,11 @@ class Worker:
         with watch("put"):
             outputs = await write_outputs(self.objects, self.documents.jobs, job, result)
             await clear_error_file(self.objects, self.documents.sources, job)
-        await self.documents.quality.put(job.id, job.run, {**result.metrics, "stages_seconds": watch.seconds})
+        await self._measured(job, result.metrics, watch)
         await self._end(succeed(job, self.clock(), outputs=outputs, quality=result.verdict, notes=result.notes))
+
+    async def _measured(self, job: Job, metrics: dict[str, Any], watch: Stopwatch) -> None:
+        await self.documents.quality.put(job.id, job.run, {**metrics, "stages_seconds": watch.seconds})
 
     async def _give_up(self, job: Job, error: PipelineError) -> None:
         """End the job, or only this attempt; an outage of ours is no fault of the job."""

@@ -7,6 +7,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final, Literal, NamedTuple, Protocol, TypeAlias
 
+import numpy as np
+
 from pipeline.errors import PipelineError
 from processors.engines.kernels import Kernel
 from processors.engines.precision import sample_picture
@@ -47,6 +49,17 @@ class DeviceLostError(PipelineError):
         )
 
 
+class NotFiniteError(PipelineError):
+    """A network gave values that are no numbers, in float32 too: another engine may do better."""
+
+    def __init__(self, model: str) -> None:
+        super().__init__(
+            f"{model} gave values that are no numbers.",
+            code="engine_failed",
+            hint="Try another model; tell us of the picture, since this is a fault of ours.",
+        )
+
+
 class Variant(NamedTuple):
     """One way to run a model. `best` is the fastest that is true to float32, `fast` gives up some truth for speed."""
 
@@ -56,6 +69,14 @@ class Variant(NamedTuple):
 
 def ignore(_share: float) -> None:
     """Tell nobody."""
+
+
+def mirrored(tiles: Pixels, grain_px: int) -> Pixels:
+    """Mirror (N, H, W, 3) *tiles* at the right and the bottom, up to multiples of *grain_px*."""
+    missing = [(0, -side % grain_px) for side in tiles.shape[1:3]]
+    if any(after for _, after in missing):
+        return np.pad(tiles, [(0, 0), *missing, (0, 0)], "symmetric")
+    return tiles
 
 
 class Engine(Protocol):

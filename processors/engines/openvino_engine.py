@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from processors.engines import DEPTH, DeviceMemoryError, ignore
+from processors.engines import DEPTH, DeviceMemoryError, NotFiniteError, ignore, mirrored
 from processors.engines.memory import free_bytes
-from processors.engines.openvino_graph import Samples, build_graph, build_tail, build_trunk, network_nodes
-from processors.engines.openvino_programs import Halved, OnStep, Program, Request, Undivided
+from processors.engines.openvino_graph import Samples, build_graph, build_tail, build_trunk, network_nodes, with_total
+from processors.engines.openvino_programs import Halved, OnStep, Program, Request, Undivided, told
 from processors.engines.precision import (
     FAST_FLOOR_DB,
     Choice,
@@ -46,7 +46,16 @@ _BYTES: Final = 256 << 20
 _MOST_WHOLE_PIXELS: Final = 1 << 23  # x4plus takes minutes for these: more would make everybody wait for its end
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
+class _Batch:
+    """A tile with even sides, the size it had, and why it could not begin."""
+
+    tile: Pixels
+    size: tuple[int, int]
+    failure: Exception | None = None
+
+
+@dataclass(slots=True, eq=False)
 class OpenVinoEngine:
     """A network that is compiled when it is first needed, once for 8 and once for 16 bits. It uses every core."""
 
@@ -62,8 +71,8 @@ class OpenVinoEngine:
     max_batch: int = 1
     name: str = "openvino"
     programs: dict[Samples, Program] = field(default_factory=dict)
-    #: Tiles with even sides and the sizes they had, the oldest first: that one runs.
-    waiting: deque[tuple[Pixels, tuple[int, int]]] = field(default_factory=deque)
+    #: The oldest first: that one runs.
+    waiting: deque[_Batch] = field(default_factory=deque)
 
     def submit(self, tiles: Pixels) -> None:
         """Queue (1, H, W, 3) RGB, uint8 or uint16, from 1x1 up.
@@ -71,45 +80,64 @@ class OpenVinoEngine:
         Raises:
             RuntimeError: `DEPTH` batches wait already.
             DeviceMemoryError: There is no memory for it; nothing was queued.
+            PipelineError: `engine_failed`; nothing was queued.
         """
         if len(self.waiting) == DEPTH:
             raise RuntimeError(f"{DEPTH} batches wait already")
         if tiles.ndim != 4 or tiles.shape[0] != 1 or tiles.shape[3] != 3:
             raise ValueError(f"one tile of (1, H, W, 3), not {tiles.shape}")
         self._need_memory(tiles)
-        self.waiting.append((_evened(tiles, self.grain_px), (tiles.shape[1], tiles.shape[2])))
-        if len(self.waiting) == 1:
-            self._start_oldest()
+        batch = _Batch(np.ascontiguousarray(mirrored(tiles, self.grain_px)), (tiles.shape[1], tiles.shape[2]))
+        if not self.waiting:
+            self._begin(batch)
+        self.waiting.append(batch)
 
     def result(self, on_step: OnStep = ignore) -> Pixels:
         """Wait for the oldest: (1, H * scale, W * scale, 3) of its dtype. *on_step* hears the share done, estimated."""
         if not self.waiting:
             raise RuntimeError("no batch waits")
-        tile, (height, width) = self.waiting[0]
-        program = self._program(tile)
+        batch = self.waiting.popleft()
+        height, width = batch.size
         try:
-            large = program.finish(on_step)
-        except BaseException:
-            program.cancel()  # reads the tile and writes the result until it has ended
-            # what was ended in its middle knows the sizes of two tiles, and fails with the next one
-            del self.programs[tile.dtype.type]
-            raise
+            large = self._finished(batch, on_step)
         finally:
-            self.waiting.popleft()
-            self._start_oldest()
+            self._begin_oldest()
         return large[:, : height * self.scale, : width * self.scale]
 
     def release(self) -> None:
         """Give the memory back, and drop what waits."""
-        if self.waiting:
-            self._program(self.waiting[0][0]).cancel()
+        for program in self.programs.values():
+            program.cancel()
         self.waiting.clear()
         self.programs.clear()
 
-    def _start_oldest(self) -> None:
+    def _begin(self, batch: _Batch) -> None:
+        try:
+            self._program(batch.tile).start(batch.tile)
+        except (RuntimeError, MemoryError) as error:
+            raise told(error) from error
+
+    def _begin_oldest(self) -> None:
+        """Begin with what waits; when that fails its own `result` says so, and no other."""
         if self.waiting:
-            tile = self.waiting[0][0]
-            self._program(tile).start(tile)
+            try:
+                self._begin(self.waiting[0])
+            except Exception as error:  # noqa: BLE001 - raised by its own `result`
+                self.waiting[0].failure = error
+
+    def _finished(self, batch: _Batch, on_step: OnStep) -> Pixels:
+        if batch.failure is not None:
+            raise batch.failure
+        program = self._program(batch.tile)
+        try:
+            return program.finish(on_step)
+        except FloatingPointError as error:
+            raise NotFiniteError(self.model) from error
+        except BaseException:
+            program.cancel()  # reads the tile and writes the result until it has ended
+            # what was ended in its middle knows the sizes of two tiles, and fails with the next one
+            del self.programs[batch.tile.dtype.type]
+            raise
 
     def _program(self, tile: Pixels) -> Program:
         samples: Samples = tile.dtype.type
@@ -212,7 +240,7 @@ class Build:
         graph = build(self.network, self.weights, self.samples)
         if self.ranges is not None:
             quantize(graph, self.ranges)
-        return graph
+        return graph if self.network.architecture == "rrdb" else with_total(graph)
 
 
 def _compiled(build: Build, precision: str, cache_dir: Path, *, pace: float) -> Program:
@@ -257,14 +285,6 @@ def _whole_pixels(network: Network) -> int:
     if network.architecture == "srvgg":
         return network.tile_px**2
     return min(_MOST_WHOLE_PIXELS, max(0, free_bytes() // 2 - _BYTES) // _bytes_per_pixel(network))
-
-
-def _evened(tiles: Pixels, grain_px: int) -> Pixels:
-    """Mirror *tiles* at the right and the bottom, up to multiples of *grain_px*."""
-    below, right = (-side % grain_px for side in tiles.shape[1:3])
-    padding = (0, 0), (0, below), (0, right), (0, 0)
-    even: Pixels = np.ascontiguousarray(np.pad(tiles, padding, "symmetric") if below or right else tiles)
-    return even
 
 
 def _choices(cache_dir: Path) -> Path:

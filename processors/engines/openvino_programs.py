@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from itertools import product
+from math import isfinite
 from typing import Any, Final, Protocol, TypeAlias
 
 import numpy as np
@@ -28,6 +29,9 @@ _STEP_SECONDS: Final = 0.1  # how often a caller who waits is asked whether it s
 _TAIL_PX: Final = 512  # a side of the tail's pieces once enlarged: 0.2 GB in float32; halves cost 7 % more
 _TAIL_SHARE: Final = 0.08  # of the time that x4plus takes
 
+_NOTHING: Final = np.empty((1, 0, 0, 3), np.uint8)
+_NO_FEATURES: Final = np.empty((1, 0, 0, 0), np.float32)
+
 
 class Program(Protocol):
     """A network compiled for one type of samples."""
@@ -41,6 +45,7 @@ class Program(Protocol):
         Raises:
             DeviceMemoryError: It does not fit.
             PipelineError: `engine_failed`.
+            FloatingPointError: There are values that are no numbers.
         """
 
     def cancel(self) -> None:
@@ -64,7 +69,7 @@ class Request:
         import openvino as ov
 
         self._request.set_input_tensor(ov.Tensor(source, shared_memory=True))
-        self._request.set_output_tensor(ov.Tensor(result, shared_memory=True))
+        self._request.set_output_tensor(0, ov.Tensor(result, shared_memory=True))
         self._running = self._thread.submit(self._request.infer, share_outputs=True)
 
     def wait(self, on_step: OnStep = ignore, *, expected_seconds: float = 0) -> None:
@@ -79,7 +84,11 @@ class Request:
             on_step(min((time.perf_counter() - began) / expected_seconds, 0.99) if expected_seconds else 0.0)
         error = self._running.exception()
         if error is not None:
-            raise _told(error) from error
+            raise told(error) from error
+
+    def total(self) -> float:
+        """Return the second result, of a graph that `with_total` gave one."""
+        return float(self._request.get_output_tensor(1).data)
 
     def cancel(self) -> None:
         """End what runs, and return when it has ended."""
@@ -89,13 +98,16 @@ class Request:
             wait([self._running], _STEP_SECONDS)
 
 
-def _told(error: BaseException) -> PipelineError:
+def told(error: BaseException) -> PipelineError:
+    """Say what an error of OpenVINO, or of making room for its results, means for the job."""
     if isinstance(error, MemoryError) or "alloc" in str(error):
         return DeviceMemoryError("There is too little memory for a tile of this size.")
+    text = str(error).strip() or type(error).__name__
     return PipelineError(
-        f"OpenVINO failed: {str(error).strip().splitlines()[-1]}",
+        f"OpenVINO failed: {text.splitlines()[-1]}",
         code="engine_failed",
-        hint="Try the job again; run `python -m processors probe` if that fails too.",
+        hint="The job is tried again; run `python -m processors probe` if that fails too.",
+        retryable=True,
     )
 
 
@@ -111,13 +123,15 @@ class Undivided:
 
     def start(self, tile: Pixels) -> None:
         """Begin with (1, H, W, 3)."""
-        self.tile = tile
+        self.tile, self.large = tile, _NOTHING  # never the last tile's result, should there be no room for this one's
         self.large = np.empty(_enlarged(tile, self.scale), tile.dtype)
         self.request.start(tile, self.large)
 
     def finish(self, on_step: OnStep) -> Pixels:
         """Wait for (1, H * scale, W * scale, 3)."""
         self.request.wait(on_step, expected_seconds=self.pace * self.tile.size / 3)
+        if not isfinite(self.request.total()):
+            raise FloatingPointError
         return self.large
 
     def cancel(self) -> None:
@@ -138,7 +152,7 @@ class Halved:
 
     def start(self, tile: Pixels) -> None:
         """Begin with (1, H, W, 3)."""
-        self.tile = tile
+        self.tile, self.features = tile, _NO_FEATURES
         _, height, width, _ = tile.shape
         unshuffle = self.network.unshuffle
         self.features = np.empty((1, height // unshuffle, width // unshuffle, self.network.features), np.float32)
@@ -149,6 +163,8 @@ class Halved:
         trunk_share = 1 - _TAIL_SHARE
         expected = self.pace * self.tile.size / 3 * trunk_share
         self.trunk.wait(lambda share: on_step(share * trunk_share), expected_seconds=expected)
+        if not all(np.isfinite(row).all() for row in self.features[0]):  # a mask of all would be large
+            raise FloatingPointError
         large = np.empty(_enlarged(self.tile, self.network.scale), self.tile.dtype)
         pieces = list(self._pieces())
         for done, (y, x) in enumerate(pieces, 1):

@@ -11,7 +11,7 @@ import numpy as np
 import torch  # noqa: TID253 - whoever imports this wants torch
 
 from pipeline.errors import PipelineError
-from processors.engines import DEPTH, DeviceLostError, DeviceMemoryError, ignore
+from processors.engines import DEPTH, DeviceLostError, DeviceMemoryError, NotFiniteError, ignore, mirrored
 from processors.engines.memory import free_bytes
 from processors.engines.torch_graphs import Graphs, recorder
 from processors.engines.torch_lanes import CudaLane, HostLane, Lane, Run, Work
@@ -39,7 +39,7 @@ class _Batch(NamedTuple):
     size: tuple[int, int]  # height and width of its result
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False)
 class TorchEngine:
     """A network on a device. It belongs to one thread."""
 
@@ -102,7 +102,9 @@ class TorchEngine:
             # some cards give NaN in half precision (GTX 16xx), some weights overflow it: never again in this engine
             self.precision = "f32"
             batch.run.start(self._work(half=False))
-            pixels, _ = batch.run.wait(on_step)
+            pixels, finite = batch.run.wait(on_step)
+        if not finite:
+            raise NotFiniteError(self.model)
         return pixels
 
     def _work(self, *, half: bool) -> Work:
@@ -171,14 +173,6 @@ def open_torch_module(
     )
 
 
-def mirrored(tiles: Pixels, grain_px: int) -> Pixels:
-    """Mirror (N, H, W, 3) *tiles* at the right and the bottom, up to multiples of *grain_px*."""
-    missing = [(0, -side % grain_px) for side in tiles.shape[1:3]]
-    if any(after for _, after in missing):
-        return np.pad(tiles, [(0, 0), *missing, (0, 0)], "symmetric")
-    return tiles
-
-
 def typed(error: RuntimeError) -> PipelineError | None:
     """Say what an error of torch means for the process; None where it is a mistake of ours."""
     text = str(error)
@@ -204,8 +198,13 @@ def _memory(device: str) -> Callable[[], int]:
 
 
 def _free_on_card() -> int:
-    """What CUDA has left, and what torch holds of it without using it."""
-    return torch.cuda.mem_get_info()[0] + torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
+    """What CUDA has left, and what torch holds of it without using it. The first to notice that a card is lost."""
+    try:
+        return torch.cuda.mem_get_info()[0] + torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
+    except RuntimeError as error:
+        if failure := typed(error):
+            raise failure from error
+        raise
 
 
 def _lane(device: torch.device) -> Callable[[], Lane]:

@@ -29,9 +29,18 @@ def device(tmp_path: Path) -> Iterator[Device]:
 
 
 @pytest.mark.parametrize("engine", ["openvino", "torch"])
-def test_two_pictures_in_many_lanes_never_mix(device: Device, engine: str) -> None:
+def test_two_pictures_in_many_lanes_never_mix(device: Device, engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
     network = device.open(Spec("realesr-animevideov3", Variant(engine, "f32"))).result(SECONDS)  # type: ignore[arg-type]
     assert not isinstance(network, Kernel)
+    if engine == "torch":
+        network.max_batch = LANES  # as on a GPU: tiles of several pictures in one batch
+    submit, shared = type(network).submit, list[int]()
+
+    def counted(self: Engine, tiles: Pixels) -> None:
+        shared.append(len({one.tobytes() for one in tiles}))
+        submit(self, tiles)
+
+    monkeypatch.setattr(type(network), "submit", counted)
     whole = photograph(512, 512)
     pictures = [np.ascontiguousarray(whole[y : y + 40, x : x + 56]) for y, x in ((110, 190), (300, 400))]
 
@@ -53,9 +62,11 @@ def test_two_pictures_in_many_lanes_never_mix(device: Device, engine: str) -> No
             made = enlarge(pictures[which], urgent=turn % 3 > 0)
             wrong.extend([which] * (not np.array_equal(made, alone[which])))
 
-    lanes = [threading.Thread(target=lane, args=(number,)) for number in range(LANES)]
+    lanes = [threading.Thread(target=lane, args=(number,), daemon=True) for number in range(LANES)]
     for thread in lanes:
         thread.start()
     for thread in lanes:
-        thread.join()
+        thread.join(SECONDS)
+    assert not any(thread.is_alive() for thread in lanes)
     assert wrong == []
+    assert max(shared) == (2 if engine == "torch" else 1)  # pictures in one batch

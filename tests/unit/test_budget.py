@@ -10,17 +10,17 @@ pytestmark = pytest.mark.anyio
 class Jobs:
     """Jobs that hold their pixels until they are told to leave."""
 
-    def __init__(self, pixels: int) -> None:
-        self.budget, self.inside = PixelBudget(pixels), set[str]()
+    def __init__(self, pixels: int, urgent: int = 0) -> None:
+        self.budget, self.inside = PixelBudget(pixels, urgent=urgent), set[str]()
         self.leave: dict[str, asyncio.Event] = {}
         self.tasks: dict[str, asyncio.Task[None]] = {}
 
-    def come(self, name: str, pixels: int) -> None:
+    def come(self, name: str, pixels: int, *, urgent: bool = False) -> None:
         self.leave[name] = asyncio.Event()
-        self.tasks[name] = asyncio.create_task(self._work(name, pixels))
+        self.tasks[name] = asyncio.create_task(self._work(name, pixels, urgent=urgent))
 
-    async def _work(self, name: str, pixels: int) -> None:
-        async with self.budget.taken(pixels):
+    async def _work(self, name: str, pixels: int, *, urgent: bool) -> None:
+        async with self.budget.taken(pixels, urgent=urgent):
             self.inside.add(name)
             await self.leave[name].wait()
             self.inside.remove(name)
@@ -69,3 +69,24 @@ async def test_a_job_that_breaks_or_is_cancelled_gives_its_pixels_back() -> None
     jobs.inside.clear()
     assert await jobs.settled() == {"third"}
     await jobs.end("third")
+
+
+async def test_an_urgent_job_that_fits_into_its_part_never_waits_behind_a_large_one() -> None:
+    jobs = Jobs(10, urgent=4)
+    for name, pixels, urgent in (("huge", 1000, False), ("waits", 1, False), ("quick", 4, True), ("large", 5, True)):
+        jobs.come(name, pixels, urgent=urgent)
+    assert await jobs.settled() == {"huge", "quick"}
+    for name in ("quick", "huge", "waits", "large"):
+        await jobs.end(name)
+
+
+async def test_urgent_jobs_take_the_common_part_too_while_nobody_waits_for_it() -> None:
+    jobs = Jobs(10, urgent=4)
+    for name in ("a", "b", "c", "d"):
+        jobs.come(name, 4, urgent=True)
+    assert await jobs.settled() == {"a", "b", "c"}
+    await jobs.end("a")
+    await jobs.end("c")
+    assert await jobs.settled() == {"b", "d"}
+    for name in ("b", "d"):
+        await jobs.end(name)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from processors.device import BULK_TURN, OPEN_ENGINES, Device, OnStep, Ran, Spec
-from processors.engines import DeviceLostError, DeviceMemoryError, Engine, Variant, ignore
+from processors.engines import DeviceLostError, DeviceMemoryError, Engine, NotFiniteError, Variant, ignore
 from processors.engines.kernels import Kernel
 from processors.enlarge import Stopped
 from processors.picture import Pixels
@@ -33,7 +33,16 @@ def opened(device: Device) -> Iterator[Device]:
         device.close()
 
 
-class Gated(Repeater):
+class Incomparable(Repeater):
+    """As an engine with arrays in its fields."""
+
+    def __eq__(self, _other: object) -> bool:
+        raise ValueError("The truth value of an array is ambiguous.")
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+class Gated(Incomparable):
     """Holds every batch until it is let go, and says when one has begun."""
 
     def __init__(self, **fields: Any) -> None:
@@ -150,6 +159,139 @@ def test_urgent_tiles_go_first_and_every_fourth_batch_is_the_bulk_lane_s() -> No
     places = [order.index(value) for value in (100, 101, 102)]
     assert [b - a for a, b in pairwise(places)] == [BULK_TURN, BULK_TURN]
     assert places[0] < BULK_TURN
+
+
+def test_bulk_has_its_turn_also_with_another_model() -> None:
+    """The engine at work would go on for as long as interactive tiles come: it ends for the turn of another."""
+    urgent, bulk = Gated(), Gated()
+    with opened(Device(lambda _: urgent)) as device:
+        first = [run(device, urgent, value) for value in range(12)]
+        assert urgent.begun.acquire(timeout=SECONDS)
+        late = run(device, bulk, 100, urgent=False)
+        for _ in range(BULK_TURN + 1):
+            urgent.let_go.release()
+        assert bulk.begun.acquire(timeout=SECONDS)
+        bulk.let_go.release()
+        assert int(late.result(SECONDS).pixels.flat[0]) == 100
+        assert sum(future.done() for future in first) <= BULK_TURN + 1
+        for _ in range(12):
+            urgent.let_go.release()
+        assert [int(future.result(SECONDS).pixels.flat[0]) for future in first] == list(range(12))
+
+
+def test_a_tile_that_gives_no_numbers_spoils_no_other_in_its_batch() -> None:
+    def fails_on_seven(tiles: Pixels) -> Pixels:
+        if (tiles == 7).any():
+            raise NotFiniteError("repeater")
+        return tiles
+
+    engine = Gated(max_batch=4, damage=fails_on_seven)
+    with opened(Device(lambda _: engine)) as device:
+        first = run(device, engine, 0)
+        assert engine.begun.acquire(timeout=SECONDS)
+        good, bad = run(device, engine, 1), run(device, engine, 7)
+        for _ in range(4):
+            engine.let_go.release()
+        assert [int(one.result(SECONDS).pixels.flat[0]) for one in (first, good)] == [0, 1]
+        with pytest.raises(NotFiniteError):
+            bad.result(SECONDS)
+
+
+def test_tiles_of_a_batch_that_was_cut_end_with_the_device() -> None:
+    engine = Gated(max_batch=4, memory_pixels=16)
+    device = Device(lambda _: engine)
+    futures = [run(device, engine, 0)]
+    assert engine.begun.acquire(timeout=SECONDS)
+    futures += [run(device, engine, value) for value in (1, 2, 3)]
+    for _ in range(2):  # the first, and the batch of three that is too large
+        engine.let_go.release()
+        assert engine.begun.acquire(timeout=SECONDS)
+    closing = threading.Thread(target=device.close, daemon=True)
+    closing.start()
+    assert isinstance(futures[3].exception(SECONDS), CancelledError)  # two are under way alone, and it waited
+    for _ in range(2):
+        engine.let_go.release()
+    closing.join(SECONDS)
+    assert not closing.is_alive()
+    assert [int(future.result(SECONDS).pixels.flat[0]) for future in futures[:3]] == [0, 1, 2]
+
+
+def test_a_device_whose_own_thread_fails_leaves_nobody_waiting() -> None:
+    class Unreleasable(Repeater):
+        def release(self) -> None:
+            raise RuntimeError("CUDA error: the card has fallen off the bus")
+
+    lost, device = threading.Event(), Device(lambda _: Unreleasable(), idle_seconds=0.001)
+    device._on_lost = lost.set
+    device.open(Spec("a", VARIANT)).result(SECONDS)
+    assert lost.wait(SECONDS)
+    with pytest.raises(RuntimeError, match="closed"):
+        device.open(Spec("b", VARIANT))
+    device.close()
+
+
+def test_a_tile_that_comes_as_the_idle_time_ends_is_not_left_lying() -> None:
+    """The time is over, and before the thread has the lock again somebody else has it, and adds a tile."""
+    engine = Repeater()
+    device = Device(lambda _: engine, idle_seconds=1000.0)
+    wait, late = device._changed.wait, list[Future[Ran]]()
+
+    def time_out_beside_a_tile(timeout: float | None = None) -> bool:
+        if timeout is None or late:
+            return wait(timeout)
+        wait(timeout)  # until the first tile: from here on the lock is ours, as it would be theirs
+        late.append(Future())
+        return False
+
+    device._changed.wait = time_out_beside_a_tile  # type: ignore[method-assign]
+    with opened(device):
+        run(device, engine, 1).result(SECONDS)  # wakes the wait that began before the exchange
+        assert int(run(device, engine, 2).result(SECONDS).pixels.flat[0]) == 2
+        assert int(run(device, engine, 3).result(SECONDS).pixels.flat[0]) == 3
+
+
+def test_whoever_waits_is_told_when_the_thread_fails() -> None:
+    class Short(Gated):
+        def result(self, on_step: Callable[[float], None] = ignore) -> Pixels:
+            return super().result(on_step)[:0]  # fewer results than tiles
+
+    engine, lost = Short(), threading.Event()
+    device = Device(lambda _: engine, on_lost=lost.set)
+    futures = [run(device, engine, value) for value in range(4)]
+    for _ in range(4):
+        engine.let_go.release()
+    for future in futures:
+        assert isinstance(future.exception(SECONDS), DeviceLostError)
+    assert lost.wait(SECONDS)
+    device.close()
+
+
+@pytest.mark.parametrize("opening", [True, False])
+def test_whoever_waits_is_told_before_the_process_hears_of_a_lost_device(*, opening: bool) -> None:
+    answers = iter([RuntimeError("Event loop is closed"), None])
+
+    def deaf_at_first() -> None:
+        if error := next(answers):
+            raise error
+
+    def open_engine(_spec: Spec) -> Kernel:
+        raise DeviceLostError("The card is gone.")
+
+    with opened(Device(open_engine, on_lost=deaf_at_first)) as device:
+        futures = [device.open(Spec("a", VARIANT))] if opening else [run(device, Repeater(lost_at=1), 1)]
+        assert isinstance(futures[0].exception(SECONDS), DeviceLostError)
+    assert next(answers, "both were given") == "both were given"
+
+
+def test_a_device_that_is_lost_while_an_engine_is_opened_ends_the_process() -> None:
+    def open_engine(_spec: Spec) -> Kernel:
+        raise DeviceLostError("The card is gone.")
+
+    lost = threading.Event()
+    with opened(Device(open_engine, on_lost=lost.set)) as device:
+        with pytest.raises(DeviceLostError):
+            device.open(Spec("a", VARIANT)).result(SECONDS)
+        assert lost.wait(SECONDS)
 
 
 def test_a_batch_that_is_too_large_is_run_tile_by_tile() -> None:

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from pipeline.errors import PipelineError
-from processors.engines import DeviceMemoryError, openvino_engine, openvino_programs
+from processors.engines import DeviceMemoryError, NotFiniteError, openvino_engine, openvino_programs
 from processors.engines.memory import free_bytes
 from processors.engines.openvino_engine import OpenVinoEngine, open_openvino
 from processors.engines.openvino_graph import doubling_kernel
-from processors.engines.openvino_programs import Request, Undivided
+from processors.engines.openvino_programs import Halved, Request, Undivided, told
 from processors.models.registry import Model, Network, Weights, find_model
 from processors.models.weights import load_weights
 from processors.picture import Pixels
@@ -177,7 +177,7 @@ def test_a_failure_inside_openvino_is_told(tmp_path: Path) -> None:
     class Broken:
         def set_input_tensor(self, _tensor: object) -> None: ...
 
-        set_output_tensor = set_input_tensor
+        def set_output_tensor(self, _index: int, _tensor: object) -> None: ...
 
         def infer(self, *, share_outputs: bool) -> None:
             raise RuntimeError("Exception from somewhere\ncould not do it")
@@ -187,7 +187,7 @@ def test_a_failure_inside_openvino_is_told(tmp_path: Path) -> None:
     engine.submit(tile(4, 4))
     with pytest.raises(PipelineError, match="could not do it") as caught:
         engine.result()
-    assert caught.value.code == "engine_failed"
+    assert (caught.value.code, caught.value.retryable) == ("engine_failed", True)
     assert upscaled(engine, tile(4, 4)).shape == (1, 16, 16, 3)
 
 
@@ -207,3 +207,86 @@ def test_fast_is_whatever_was_measured_to_be_faster_here(faster: str, precisions
 def test_fast_is_best_where_nobody_calibrated_the_model(tmp_path: Path) -> None:
     model = Model(name="small", summary="", licence="", scales=(4,), network=SRVGG)
     assert open_openvino(model, weights_of(SRVGG), cache_dir=tmp_path, precision="fast").precision in {"f32", "bf16"}
+
+
+@pytest.mark.parametrize("network", NETWORKS, ids=NAMES)
+def test_a_batch_that_cannot_begin_gives_nobody_another_s_result(
+    network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, tiles = opened(network, tmp_path), [tile(12, 10, seed) for seed in range(4)]
+    alone = [upscaled(engine, pixels) for pixels in tiles]
+    program = engine.programs[np.uint8]
+    start, starts = program.start, iter([None, ValueError(), None, RuntimeError("no room"), None])
+
+    def failing(pixels: Pixels) -> None:
+        if error := next(starts):
+            raise error
+        start(pixels)
+
+    monkeypatch.setattr(type(program), "start", lambda _self, pixels: failing(pixels))
+    engine.submit(tiles[0])
+    engine.submit(tiles[1])
+    assert np.array_equal(engine.result(), alone[0])  # the second could not begin: that is its own matter
+    engine.submit(tiles[2])
+    with pytest.raises(ValueError):  # noqa: PT011 - whatever it is
+        engine.result()
+    assert np.array_equal(engine.result(), alone[2])
+    with pytest.raises(PipelineError, match="no room"):
+        engine.submit(tiles[3])
+    assert np.array_equal(upscaled(engine, tiles[3]), alone[3])
+
+
+@pytest.mark.parametrize("network", NETWORKS, ids=NAMES)
+def test_a_program_without_room_keeps_nothing_of_the_tile_before(
+    network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_room(*_arguments: object) -> Pixels:
+        raise MemoryError
+
+    engine = opened(network, tmp_path)
+    program = engine.programs[np.uint8]
+    first, second = tile(12, 10), tile(12, 10, seed=1)
+    upscaled(engine, first)
+    with monkeypatch.context() as patched:
+        patched.setattr(np, "empty", no_room)
+        with pytest.raises(DeviceMemoryError):
+            engine.submit(second)
+    assert (program.features if isinstance(program, Halved) else program.large).size == 0  # type: ignore[attr-defined]
+    assert upscaled(engine, first).any()
+
+
+def test_a_network_that_cannot_be_compiled_again_is_dropped_and_released_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_samples: object) -> Undivided:
+        raise RuntimeError("the cache is full")
+
+    engine = opened(SRVGG, tmp_path)
+    expected = upscaled(engine, tile(8, 8))
+    monkeypatch.setattr(engine, "compile_for", broken)
+    engine.submit(tile(8, 8))
+    engine.submit(tile(8, 8).astype(np.uint16))  # a network of its own
+    assert np.array_equal(engine.result(), expected)
+    engine.release()
+    with pytest.raises(PipelineError, match="the cache is full"):
+        engine.submit(tile(8, 8))
+    assert not engine.waiting
+    monkeypatch.undo()
+    assert np.array_equal(upscaled(engine, tile(8, 8)), expected)
+
+
+@pytest.mark.parametrize("network", NETWORKS, ids=NAMES)
+@pytest.mark.parametrize("level", [np.nan, np.inf])
+def test_values_that_are_no_numbers_are_never_pixels(network: Network, level: float, tmp_path: Path) -> None:
+    model = Model(name="small", summary="", licence="", scales=(4,), network=network)
+    whole = weights_of(network)
+    broken = [whole[0].copy(), *whole[1:]]
+    broken[0][-1, 0] = level
+    engine = open_openvino(model, broken, cache_dir=tmp_path, precision="f32")
+    for dtype in (np.uint8, np.uint16):
+        with pytest.raises(NotFiniteError, match="small gave values that are no numbers"):
+            upscaled(engine, tile(12, 10).astype(dtype))
+
+
+def test_an_error_without_words_is_told_by_its_name() -> None:
+    assert told(RuntimeError()).detail == "OpenVINO failed: RuntimeError"

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from pipeline.errors import PipelineError
-from processors.engines import DeviceLostError, DeviceMemoryError
+from processors.engines import DeviceLostError, DeviceMemoryError, NotFiniteError, mirrored
 from processors.engines import torch_work as work
-from processors.engines.torch_engine import TorchEngine, mirrored, open_torch, open_torch_module, typed
+from processors.engines.torch_engine import TorchEngine, open_torch, open_torch_module, typed
 from processors.engines.torch_graphs import Function, Graphs
 from processors.engines.torch_networks import TorchNetwork
 from processors.engines.torch_work import NetworkBody
@@ -298,3 +298,30 @@ def test_a_module_that_gives_nan_in_half_precision_is_run_in_float32() -> None:
     engine.precision = "fp16"
     assert np.array_equal(enlarged(engine, tiles(1, 6, 6)), tiles(1, 6, 6))
     assert engine.precision == "f32"
+
+
+def test_values_that_are_no_numbers_in_float32_are_never_pixels() -> None:
+    class Broken(torch.nn.Module):
+        def forward(self, planes: torch.Tensor) -> torch.Tensor:
+            return planes * torch.inf
+
+    engine = open_torch_module(
+        Broken(), Module(architecture="Any", scale=1), model="m-any", device="cpu", precision="best"
+    )
+    with pytest.raises(NotFiniteError, match="m-any gave values that are no numbers"):
+        enlarged(engine, tiles(1, 6, 6))
+
+
+def test_two_engines_of_one_model_are_two() -> None:
+    assert opened(SRVGG) != opened(SRVGG)
+
+
+def test_a_card_that_is_lost_is_known_to_be_when_an_engine_is_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    def lost() -> tuple[int, int]:
+        raise RuntimeError("CUDA error: unspecified launch failure")
+
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lost)
+    network = Network(architecture="srvgg", features=6, blocks=3, scale=4)
+    model = Model(name="small", summary="", licence="", scales=(4,), network=network)
+    with pytest.raises(DeviceLostError):
+        open_torch(model, random_weights(network), device="cuda", precision="best")

@@ -14,7 +14,7 @@ from pipeline.errors import PipelineError
 from pipeline.job import Job, JobOptions
 from processors.budget import PixelBudget
 from processors.device import Device, Spec
-from processors.engines import Engine, Variant
+from processors.engines import Engine, NotFiniteError, Variant
 from processors.engines.kernels import Kernel
 from processors.enlarge import Stopped
 from processors.gate import NUMBERS
@@ -204,12 +204,37 @@ async def test_transparency_that_is_not_its_sources_is_damage(studio: Studio) ->
     assert caught.value.verdict.failed == ("alpha_constant",)
 
 
+async def test_two_names_of_one_way_are_tried_once(studio: Studio) -> None:
+    studio.engines = {WAYS[0]: Repeater(damage=black), WAYS[1]: Repeater(damage=black), WAYS[2]: Repeater(name="other")}
+    result = await studio.run(await studio.job(model="network"))
+    assert [one["engine"] for one in result.metrics["refused"]] == ["null"]
+
+
+def no_numbers(_pixels: Pixels) -> Pixels:
+    raise NotFiniteError("network")
+
+
+async def test_an_engine_whose_values_are_no_numbers_leaves_it_to_another(studio: Studio) -> None:
+    studio.engines = {WAYS[0]: Repeater(damage=no_numbers, precision="bf16"), WAYS[1]: Repeater()}
+    assert (await studio.run(await studio.job(model="network"))).metrics["precision"] == "f32"
+
+
+async def test_a_picture_that_no_engine_has_numbers_for_fails(studio: Studio) -> None:
+    studio.engines = {way: Repeater(damage=no_numbers) for way in WAYS}
+    with pytest.raises(NotFiniteError):
+        await studio.run(await studio.job(model="network"))
+
+
 async def test_a_picture_that_no_engine_gets_right_fails_with_what_was_measured(studio: Studio) -> None:
     studio.engines = {way: Repeater(damage=black) for way in WAYS}
     with pytest.raises(GateError) as caught:
         await studio.run(await studio.job(model="network"))
     assert (caught.value.code, caught.value.verdict.verdict) == ("quality_gate_failed", "fail")
     assert caught.value.verdict.failed
+    metrics = caught.value.metrics
+    assert metrics["fidelity"]["failed"] == caught.value.verdict.failed
+    assert (metrics["output"]["width"], metrics["output"]["bytes"]) == (96, 0)
+    assert metrics["engine"] == "null"
     assert not any(canvas.finished for canvas in studio.codec.canvases)
 
 
@@ -237,6 +262,13 @@ async def test_fast_is_asked_for_only_by_who_wants_it(studio: Studio) -> None:
     studio.engines = {Variant("openvino", "fast"): Repeater()}
     await studio.run(await studio.job(model="network", precision="fast"))
     assert [spec.variant.precision for spec in studio.opened] == ["fast"]
+
+
+@pytest.mark.parametrize(("precision", "notes"), [("int8", ()), ("bf16", ("fast_unavailable",))])
+async def test_fast_that_makes_no_difference_is_noted(studio: Studio, precision: str, notes: tuple[str, ...]) -> None:
+    studio.engines = {Variant("openvino", "fast"): Repeater(precision=precision), WAYS[0]: Repeater(precision="bf16")}
+    assert (await studio.run(await studio.job(model="network", precision="fast"))).notes == notes
+    assert (await studio.run(await studio.job(model="network"))).notes == ()
 
 
 async def test_what_was_asked_for_and_is_not_in_the_output_is_noted(studio: Studio) -> None:

@@ -19,7 +19,7 @@ from pipeline.events import Message
 from pipeline.identity import event_id
 from pipeline.job import MAX_FAULTS, Job, Status, Verdict, cancel, claim, publish, release, succeed
 from processors.lease import LEASE_SECONDS
-from processors.result import Result
+from processors.result import GateError, Result
 from processors.stopwatch import Stopwatch
 from processors.worker import RETRY_DELAYS_SECONDS
 from tests.making import a_job
@@ -266,3 +266,16 @@ async def test_what_works_is_told_to_stop_once_the_job_is_no_longer_ours(bench: 
     bench.hands = Curious()
     await bench.handle(await bench.add())
     assert seen[0].is_set()
+
+
+async def test_a_job_that_the_gate_failed_keeps_its_verdict_and_its_metrics(bench: Bench) -> None:
+    verdict = Verdict(verdict="fail", psnr_db=9.0, failed=("psnr_db",))
+    bench.hands.error = GateError(verdict, {"attempt": 1, "fidelity": {"psnr_db": 9.0}})
+    job = await bench.add()
+    assert await bench.settle(job) == "ack"
+    failed = bench.job(job)
+    assert (failed.status, failed.quality, bench.told()) == (Status.FAILED, verdict, ["started", "failed"])
+    metrics = await bench.quality.get(job.id, 1)
+    assert metrics is not None
+    assert metrics["fidelity"] == {"psnr_db": 9.0}
+    assert metrics["stages_seconds"]["device"] > 0
