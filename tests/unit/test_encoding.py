@@ -69,8 +69,9 @@ async def test_rows_that_come_one_after_another_give_the_same_file(sandbox: Sand
 async def test_rows_that_are_encoded_take_up_no_memory(sandbox: Sandbox, output: Written) -> None:
     picture = tall()
     async with sandbox.encoding(Layout.of(picture), format=output) as encoding:
-        encoding.fill(picture)
+        encoding.picture.pixels[:] = picture.pixels
         assert resident(encoding.picture) > picture.pixels.nbytes
+        encoding.ready(picture.height)
         await encoding.finish()
         assert resident(encoding.picture) <= 4 * 4096
         assert not encoding.picture.pixels[10:-10].any()
