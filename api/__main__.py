@@ -13,6 +13,7 @@ from api.app import create_app
 from api.services import Services, wire
 from api.settings import Settings
 from pipeline.adapters import mongo, nats_bus
+from pipeline.adapters.minio_credentials import MinioCredentials
 from pipeline.adapters.minio_presign import MinioPresigner
 from pipeline.adapters.minio_store import Endpoint, MinioObjects
 from pipeline.clock import now
@@ -30,6 +31,7 @@ async def run(settings: Settings) -> None:
     public = dataclasses.replace(endpoint, origin=(settings.minio_public_url or endpoint.origin).rstrip("/"))
     bus = await nats_bus.connect(settings.nats_url.get_secret_value(), name="api")
     objects = MinioObjects(endpoint)
+    parent = settings.password_tenants.get_secret_value()
     client = mongo.connect(url)
     try:
         services = await wire(
@@ -37,6 +39,7 @@ async def run(settings: Settings) -> None:
             objects,
             MinioPresigner(public),
             bus,
+            credentials=MinioCredentials(endpoint.origin, parent, public_origin=public.origin),
             clock=now,
             public_url=settings.public_url or f"http://{settings.api_host}:{settings.api_port}",
             max_upload_bytes=settings.max_upload_bytes,

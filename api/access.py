@@ -7,7 +7,7 @@ from starlette.requests import Request
 from api.services import Services
 from pipeline.errors import PipelineError
 from pipeline.identity import fingerprint
-from pipeline.ports import Token
+from pipeline.ports.documents import Token
 
 _MAX_TOKEN: Final = 256
 

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict
 
-from pipeline.ports import UploadForm, UploadPut
+from pipeline.ports.objects import UploadForm, UploadPut
 from pipeline.wire import JobOut, Wire
 
 
@@ -72,7 +72,10 @@ class WebhookSecret(Wire):
 
 
 class Model(Wire):
-    """One model that jobs can name; `available` once some live worker has its weights, else `reason` may say why."""
+    """One model that jobs can name; `available` once some live worker can run it.
+
+    Else `reason` may say why it cannot be used, and `remedy` what to do.
+    """
 
     name: str
     scales: tuple[float, ...] = ()
@@ -82,6 +85,7 @@ class Model(Wire):
     available: bool = True
     denoises: bool = False
     reason: str | None = None
+    remedy: str | None = None
 
 
 class ModelList(Wire):
@@ -100,7 +104,13 @@ class Check(Wire):
 
 
 class Worker(Wire):
-    """What one live processor reported of itself."""
+    """What one live processor reported of itself.
+
+    Args:
+        heartbeat_seconds: How long ago it was heard of last.
+        late: That is more than two of its intervals.
+        unusable: Those of `models` that it cannot run, with reason and remedy.
+    """
 
     name: str
     engine: str | None = None
@@ -108,6 +118,9 @@ class Worker(Wire):
     probe: dict[str, Any] | None = None
     models: tuple[str, ...] = ()
     seen_at: datetime
+    heartbeat_seconds: float
+    late: bool
+    unusable: tuple[Model, ...] = ()
 
 
 class DoctorReport(Wire):
@@ -121,3 +134,52 @@ class Health(Wire):
     """The process, or everything that it needs, works."""
 
     status: Literal["pass"] = "pass"
+
+
+class PrefixOut(Wire):
+    """A preset that holds for all uploads below *prefix*; where that is empty for all jobs of the owner."""
+
+    owner: str
+    prefix: str
+    preset: str
+
+
+class PrefixList(Wire):
+    """Every preset of a prefix, by owner and prefix."""
+
+    items: tuple[PrefixOut, ...]
+
+
+class S3Credential(Wire):
+    """Whose home an access key opens."""
+
+    access_key: str
+    user: str
+
+
+class S3CredentialList(Wire):
+    """Every S3 credential of a home, by user."""
+
+    items: tuple[S3Credential, ...]
+
+
+class NewS3Credential(Wire):
+    """A new S3 credential and what to use it with; its secret is told this once.
+
+    Args:
+        access_key: Names it.
+        user: Whose home it opens.
+        secret_key: Only this answer has it.
+        endpoint: Where S3 clients find the object store.
+        region: What they sign with.
+        uploads: All that may be written, read, listed and deleted.
+        outputs: All that may be read, listed and deleted.
+    """
+
+    access_key: str
+    user: str
+    secret_key: str
+    endpoint: str
+    region: str
+    uploads: str
+    outputs: str

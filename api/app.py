@@ -14,7 +14,7 @@ from api.envelope import Envelope
 from api.openapi import describe
 from api.operations import operation, resource
 from api.problems import HANDLERS
-from api.routes import reading, service, submitting
+from api.routes import admin, credentials, dead, lanes, prefixes, reading, retention, service, submitting
 from api.services import Services
 
 #: What a multipart body may have around its file.
@@ -43,12 +43,27 @@ TABLE: Final = (
     resource("/v1/jobs/{job_id}", GET=reading.read_job),
     resource("/v1/jobs/{job_id}/result", GET=reading.read_result),
     resource("/v1/jobs/{job_id}/metrics", GET=reading.read_metrics),
+    resource("/v1/jobs/{job_id}/why", GET=reading.explain_job),
     resource("/v1/jobs/{job_id}/cancel", POST=reading.cancel_job),
+    resource("/v1/jobs/{job_id}/retry", POST=reading.retry_job),
     resource("/v1/webhook-secret", GET=service.read_webhook_secret),
     resource("/v1/models", GET=service.list_models),
+    resource("/v1/admin/sweep", POST=admin.run_sweep),
     resource("/v1/admin/doctor", GET=service.examine),
+    resource("/v1/admin/lanes", GET=lanes.list_lanes),
+    resource("/v1/admin/lanes/{lane}/pause", POST=lanes.pause_lane),
+    resource("/v1/admin/lanes/{lane}/resume", POST=lanes.resume_lane),
+    resource("/v1/admin/dead", GET=dead.list_letters),
+    resource("/v1/admin/dead/{id}", GET=dead.read_letter, DELETE=dead.discard_letter),
+    resource("/v1/admin/dead/{id}/replay", POST=dead.replay_letter),
+    resource("/v1/admin/retention", GET=retention.forecast_retention, POST=retention.run_retention),
+    resource("/v1/admin/retention/{owner}", PUT=retention.keep_for_owner),
+    resource("/v1/admin/prefixes", GET=prefixes.list_prefixes, PUT=prefixes.bind_prefix, DELETE=prefixes.unbind_prefix),
+    resource("/v1/admin/s3-credentials", GET=credentials.list_credentials, POST=credentials.create_credential),
+    resource("/v1/admin/s3-credentials/{access_key}", DELETE=credentials.revoke_credential),
     resource("/health/live", GET=service.read_live),
     resource("/health/ready", GET=service.read_ready),
+    resource("/metrics", GET=admin.read_figures),
     resource("/openapi.json", GET=read_openapi),
 )
 

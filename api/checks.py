@@ -9,7 +9,9 @@ import structlog
 
 from api.answers import Check
 from pipeline.errors import storage_unavailable
-from pipeline.ports import Bus, Documents, ObjectStore
+from pipeline.ports.bus import Bus
+from pipeline.ports.documents import Documents
+from pipeline.ports.objects import ObjectStore
 
 ANSWER_SECONDS: Final = 2.0
 CACHED_SECONDS: Final = 2.0

@@ -1,4 +1,4 @@
-"""The long examination: servers, both notification targets by a canary object, and the workers."""
+"""The long examination: servers, both notification targets by a canary object, the lanes and the workers."""
 
 import asyncio
 import secrets
@@ -7,8 +7,11 @@ from typing import Final
 
 from api.answers import Check, DoctorReport
 from api.checks import Servers, tried
+from api.lanes import Lanes
 from api.workers import ALIVE, live_reports, workers_of
-from pipeline.ports import Clock, ObjectStore, WorkerStore
+from pipeline.clock import Clock
+from pipeline.ports.documents import WorkerStore
+from pipeline.ports.objects import ObjectStore
 from pipeline.topology import DURABLE, FAST, UPLOADS_BUCKET
 
 TARGETS: Final = (FAST, DURABLE)
@@ -58,10 +61,11 @@ class Canary:
 class Doctor:
     """Examines everything that a job needs."""
 
-    def __init__(self, servers: Servers, canary: Canary, workers: WorkerStore, *, clock: Clock) -> None:
+    def __init__(self, servers: Servers, canary: Canary, workers: WorkerStore, lanes: Lanes, *, clock: Clock) -> None:
         self._servers = servers
         self._canary = canary
         self._workers = workers
+        self._lanes = lanes
         self._clock = clock
 
     async def examine(self) -> DoctorReport:
@@ -71,10 +75,13 @@ class Doctor:
         async def look() -> None:
             reports.extend(await live_reports(self._workers, self._clock()))
 
-        servers, targets, listed = await asyncio.gather(
-            self._servers.check(), self._canary.check(), tried("workers", look)
+        servers, targets, lanes, listed = await asyncio.gather(
+            self._servers.check(), self._canary.check(), self._lanes.check(), tried("workers", look)
         )
-        if listed.status == "pass" and not reports:
+        workers = workers_of(reports, self._clock())
+        if listed.status == "pass" and all(worker.late for worker in workers):
             silence = f"none has reported in the last {ALIVE.seconds // 60} minutes"
+            if workers:
+                silence = f"no heartbeat for {min(worker.heartbeat_seconds for worker in workers):.0f} s"
             listed = listed.model_copy(update={"status": "fail", "detail": silence})
-        return DoctorReport(checks=(*servers, *targets, listed), workers=workers_of(reports))
+        return DoctorReport(checks=(*servers, *targets, *lanes, listed), workers=workers)

@@ -5,11 +5,14 @@ from typing import Final
 from api.answers import JobPage
 from api.endings import end
 from api.progress import LiveProgress
+from api.queues import Queues
 from api.requests import JobsQuery, encode_cursor
+from pipeline.clock import Clock
 from pipeline.errors import PipelineError
 from pipeline.job import Job, Status, TransitionError, cancel
 from pipeline.outbox import Relay
-from pipeline.ports import Clock, JobStore, ObjectMissingError, ObjectStore, Presigner
+from pipeline.ports.documents import JobStore
+from pipeline.ports.objects import ObjectMissingError, ObjectStore, Presigner
 from pipeline.wire import JobOut
 
 #: How long the address of a result can be used.
@@ -31,12 +34,14 @@ def show(job: Job, progress: LiveProgress, *, public_url: str) -> JobOut:
     return JobOut.of(job, public_url=public_url, progress=progress.of(job))
 
 
-async def page(jobs: JobStore, owner: str, query: JobsQuery, *, progress: LiveProgress, public_url: str) -> JobPage:
+async def page(
+    jobs: JobStore, owner: str, query: JobsQuery, queues: Queues, *, progress: LiveProgress, public_url: str
+) -> JobPage:
     """One page of the owner's jobs."""
     found = await jobs.page(owner, limit=query.limit + 1, before=query.cursor, status=query.status, key=query.key)
     shown = found[: query.limit]
     return JobPage(
-        items=tuple(show(job, progress, public_url=public_url) for job in shown),
+        items=tuple([await queues.listed(job, show(job, progress, public_url=public_url)) for job in shown]),
         next_cursor=encode_cursor(shown[-1].id) if len(found) > len(shown) else None,
     )
 
@@ -60,7 +65,7 @@ def _no_result(job: Job) -> PipelineError:
     detail = f"The job is {job.status}."
     if job.error is not None:
         detail = f"The job has failed with {job.error.code}: {job.error.detail}"
-    hint = "Submit the picture again." if job.terminal else "Ask again once the job has succeeded."
+    hint = "Retry the job, or submit the picture again." if job.terminal else "Ask again once the job has succeeded."
     return PipelineError(detail, code="job_not_finished", hint=hint, retryable=not job.terminal)
 
 

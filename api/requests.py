@@ -15,14 +15,17 @@ from pydantic import (
     StringConstraints,
     ValidationInfo,
     WithJsonSchema,
+    field_validator,
 )
 from starlette.datastructures import UploadFile
 
 from api.filenames import clean_filename
 from pipeline.errors import PipelineError
-from pipeline.identity import JOB_ID
+from pipeline.identity import JOB_ID, owner_of
 from pipeline.job import Status
-from pipeline.options import InvalidOptionsError, Options, parse
+from pipeline.options import MAX_KEY_BYTES, InvalidOptionsError, Options, Preset, parse
+from pipeline.retention import MAX_DAYS
+from pipeline.topology import DAY_SECONDS
 
 MAX_PAGE: Final = 200
 MAX_WEBHOOK: Final = 2048
@@ -107,6 +110,14 @@ def _not_empty(file: UploadFile) -> UploadFile:
     return file
 
 
+def _folder(prefix: str) -> str:
+    if prefix.startswith("/") or (prefix and not prefix.endswith("/")):
+        raise ValueError("should be a folder such as trip/ with its slash, or empty for all keys")
+    if len(prefix.encode()) > MAX_KEY_BYTES:
+        raise ValueError(f"should have at most {MAX_KEY_BYTES} bytes")
+    return prefix
+
+
 Filename = Annotated[str, Field(min_length=1, max_length=4096), AfterValidator(clean_filename)]
 SizeBytes = Annotated[int, Field(strict=True, ge=1), BeforeValidator(_whole), AfterValidator(_within_limit)]
 ContentType = Annotated[str, StringConstraints(pattern=CONTENT_TYPE)]
@@ -114,6 +125,9 @@ Wishes = Annotated[Options, BeforeValidator(parse)]
 WebhookUrl = Annotated[str, AfterValidator(webhook_url), WithJsonSchema({"type": "string", "format": "uri"})]
 MetadataName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 Metadata = Annotated[dict[MetadataName, Annotated[str, StringConstraints(max_length=512)]], Field(max_length=32)]
+Owner = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+Prefix = Annotated[str, AfterValidator(_folder)]
+PageLimit = Annotated[int, AfterValidator(lambda limit: max(1, min(MAX_PAGE, limit)))]
 _FILE: Final = {"type": "string", "contentMediaType": "application/octet-stream"}
 _JSON_TEXT: Final = {"type": "string", "contentMediaType": "application/json"}
 
@@ -159,7 +173,59 @@ class SubmissionForm(_Request):
 class JobsQuery(_Request):
     """Which jobs to list. `limit` is brought between 1 and 200."""
 
-    limit: Annotated[int, AfterValidator(lambda limit: max(1, min(MAX_PAGE, limit)))] = 50
+    limit: PageLimit = 50
     cursor: Annotated[str, Field(max_length=100), AfterValidator(_decode_cursor)] | None = None
     status: Status | None = None
     key: Annotated[str, StringConstraints(max_length=1024)] | None = None
+
+
+class LettersQuery(_Request):
+    """Which dead messages to list. `limit` is brought between 1 and 200."""
+
+    limit: PageLimit = 50
+    cursor: Annotated[int, Field(ge=0, lt=10**18)] = 0
+
+
+class PauseRequest(_Request):
+    """For how long a lane is paused, at most a day, and why."""
+
+    seconds: Annotated[int, Field(strict=True, ge=1, le=DAY_SECONDS)]
+    reason: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+
+
+class RetentionRequest(_Request):
+    """For how many days an owner's objects are kept; 0: for ever; null: as the setting has it."""
+
+    days: Annotated[int, Field(strict=True, ge=0, le=MAX_DAYS)] | None
+
+
+class PrefixQuery(_Request):
+    """A folder of keys, or all keys, and whose jobs are meant: those of the owner of such keys, if nobody is named."""
+
+    prefix: Prefix
+    owner: Owner | None = None
+
+    @field_validator("owner")
+    @classmethod
+    def _whose_keys(cls, owner: str | None, info: ValidationInfo) -> str | None:
+        prefix = info.data.get("prefix", "")
+        if owner is not None and prefix and owner != owner_of(prefix):
+            raise ValueError(f"should be {owner_of(prefix)}, to whom keys below this prefix belong")
+        return owner
+
+    @property
+    def whose(self) -> str:
+        """The owner that is meant."""
+        return self.owner or owner_of(self.prefix)
+
+
+class PrefixRequest(PrefixQuery):
+    """A preset for all uploads below a folder, or for all jobs of an owner."""
+
+    preset: Preset
+
+
+class CredentialRequest(_Request):
+    """Whose home the new S3 credential opens."""
+
+    user: Owner

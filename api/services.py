@@ -4,11 +4,18 @@ from typing import TypedDict
 
 from api.checks import Servers
 from api.doctor import Canary, Doctor
+from api.lanes import Lanes
+from api.metrics import Metrics
 from api.progress import LiveProgress
+from api.queues import Queues
 from api.submissions import Submissions
+from pipeline.clock import Clock
 from pipeline.identity import new_job_id
 from pipeline.outbox import Relay
-from pipeline.ports import Bus, Clock, Documents, ObjectStore, Presigner
+from pipeline.ports.bus import Bus
+from pipeline.ports.credentials import CredentialStore
+from pipeline.ports.documents import Documents
+from pipeline.ports.objects import ObjectStore, Presigner
 from pipeline.topology import PROGRESS
 
 
@@ -18,22 +25,28 @@ class Services(TypedDict):
     documents: Documents
     objects: ObjectStore
     presigner: Presigner
+    bus: Bus
     relay: Relay
     submissions: Submissions
     progress: LiveProgress
     servers: Servers
     doctor: Doctor
+    lanes: Lanes
+    queues: Queues
+    metrics: Metrics
+    credentials: CredentialStore
     clock: Clock
     public_url: str
     max_upload_bytes: int
 
 
-async def wire(
+async def wire(  # noqa: PLR0913 - the ports, and what differs between installations
     documents: Documents,
     objects: ObjectStore,
     presigner: Presigner,
     bus: Bus,
     *,
+    credentials: CredentialStore,
     clock: Clock,
     public_url: str,
     max_upload_bytes: int,
@@ -45,15 +58,21 @@ async def wire(
     await bus.listen(PROGRESS, progress.heard)
     await bus.listen("uploads.*", canary.heard)
     servers = Servers(documents, objects, bus)
+    lanes = Lanes(documents.lanes, bus, clock=clock)
     return Services(
         documents=documents,
         objects=objects,
         presigner=presigner,
+        bus=bus,
         relay=relay,
         submissions=Submissions(documents, objects, presigner, relay, clock=clock, new_id=new_job_id),
         progress=progress,
         servers=servers,
-        doctor=Doctor(servers, canary, documents.workers, clock=clock),
+        doctor=Doctor(servers, canary, documents.workers, lanes, clock=clock),
+        lanes=lanes,
+        queues=Queues(documents, bus, clock=clock),
+        metrics=Metrics(documents, lanes, clock=clock),
+        credentials=credentials,
         clock=clock,
         public_url=public_url,
         max_upload_bytes=max_upload_bytes,

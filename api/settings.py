@@ -1,6 +1,6 @@
 """Settings of the api process."""
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 
 from pipeline.settings import ObjectConnections
 
@@ -8,11 +8,13 @@ from pipeline.settings import ObjectConnections
 class Settings(ObjectConnections):
     """Where to listen, and the addresses that clients use for us and for the object store.
 
-    `public_url` and `minio_public_url` default to the addresses that this process itself uses.
+    `public_url` and `minio_public_url` default to the addresses that this process itself uses. `password_tenants` is
+    that of the object store's account `tenants`, which S3 credentials of homes are made under.
     """
 
     api_host: str = "127.0.0.1"
     api_port: int = Field(8000, ge=0, le=65535)
+    password_tenants: SecretStr
     public_url: str | None = None
     minio_public_url: str | None = None
     max_upload_bytes: int = Field(100 * 1024 * 1024, ge=1)

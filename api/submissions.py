@@ -10,11 +10,13 @@ import structlog
 from api.endings import end
 from api.requests import UploadRequest
 from api.workers import live_reports, refuse_unknown_model
+from pipeline.clock import Clock
 from pipeline.errors import PipelineError
 from pipeline.identity import reserved_key
 from pipeline.job import Job, JobOptions, Source, Status, fail
 from pipeline.outbox import Relay
-from pipeline.ports import Clock, Documents, ObjectStore, Presigner, UploadForm, UploadPut
+from pipeline.ports.documents import Documents
+from pipeline.ports.objects import ObjectStore, Presigner, UploadForm, UploadPut
 from pipeline.topology import UPLOADS_BUCKET
 
 #: How long an announced file may take to arrive.

@@ -6,10 +6,12 @@ from typing import Any, Final
 
 from api.answers import Model, Worker
 from pipeline.errors import PipelineError
-from pipeline.ports import WorkerStore
+from pipeline.ports.documents import WorkerStore
 
 #: A worker that has been silent for longer counts as gone.
 ALIVE: Final = timedelta(minutes=2)
+#: Between two reports of a worker that does not say it.
+EVERY_SECONDS: Final = 30.0
 Report = Mapping[str, Any]
 
 
@@ -28,10 +30,21 @@ def models_of(reports: Iterable[Report]) -> tuple[Model, ...]:
     return tuple(found[name] for name in sorted(found))
 
 
-def workers_of(reports: Iterable[Report]) -> tuple[Worker, ...]:
-    """Each worker, with the names of its models."""
-    named = ({**report, "models": [entry["name"] for entry in report.get("models", ())]} for report in reports)
-    return tuple(Worker.model_validate(report) for report in named)
+def workers_of(reports: Iterable[Report], now: datetime) -> tuple[Worker, ...]:
+    """Each worker, with the names of its models and the age of its last report at *now*."""
+    return tuple(_worker(report, now) for report in reports)
+
+
+def _worker(report: Report, now: datetime) -> Worker:
+    models = [Model.model_validate(entry) for entry in report.get("models", ())]
+    age = max(timedelta(), now - report["seen_at"])
+    derived = {
+        "models": [model.name for model in models],
+        "unusable": [model for model in models if not model.available],
+        "heartbeat_seconds": round(age.total_seconds(), 1),
+        "late": age > 2 * timedelta(seconds=report.get("every_seconds", EVERY_SECONDS)),
+    }
+    return Worker.model_validate({**report, **derived})
 
 
 def refuse_unknown_model(name: str | None, reports: Iterable[Report]) -> None:

@@ -1,26 +1,28 @@
-"""What the pipeline adds: a tiny job's wall time, and its wait until the claim, against the bare operations they need.
+"""What the pipeline adds: a tiny job's wall time, its wait until the claim, jobs per second, by bare operations.
 
-The bare operations are timed alone, one after another, on the same servers in the same run; how many of each a job
-needs is what `tests/contract/test_cost.py` counts. Run with `python -m benchmarks.end_to_end`.
+The bare operations are timed alone, one after another, and then as many jobs' worth of them at once as the pipeline has
+lanes, on the same servers in the same run; how many of each a job needs is what `tests/contract/test_cost.py` counts.
+Run with `python -m benchmarks.end_to_end`.
 """
 
 import asyncio
 import statistics
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from pipeline.adapters import mongo, nats_bus
 from pipeline.adapters.minio_store import Endpoint, MinioObjects
 from pipeline.events import Event, Message
 from pipeline.identity import new_job_id
 from pipeline.job import Job, Source, Status
-from pipeline.ports import ObjectStore
+from pipeline.ports.objects import ObjectStore
+from processors.__main__ import LANES
 from processors.engines.kernels import Kernel
 from processors.gate import Gate, bounds_of
 from processors.picture import Layout, Picture, Pixels
@@ -32,6 +34,8 @@ from tests.servers import Servers, running
 ROUNDS: Final = 5
 JOBS: Final = 30
 WARM_UP: Final = 5
+AT_ONCE: Final = 100
+SENDERS: Final = 8
 KEY: Final = "bench/@x2,m-lanczos"
 #: What happens between the user's PUT and the claim of the job, in operations.
 UNTIL_CLAIM: Final = {
@@ -59,6 +63,7 @@ UNTIL_END: Final = UNTIL_CLAIM | {
 }
 
 Operation = Callable[[], Awaitable[object]]
+Item = TypeVar("Item")
 
 
 async def timed(operation: Operation, *, times: int = JOBS) -> float:
@@ -102,8 +107,46 @@ async def one_round(objects: ObjectStore, heard: Heard, body: bytes, *, jobs: in
     return walls, waits
 
 
-async def bare(servers: Servers, bus: nats_bus.NatsBus, body: bytes, sandbox: Sandbox) -> dict[str, float]:
-    """The median seconds of every operation that a job is made of."""
+async def many_at_once(objects: ObjectStore, heard: Heard, body: bytes) -> float:
+    """Jobs per second, of `AT_ONCE` uploads whose senders wait for nothing but their own PUT."""
+    keys = [f"{KEY}/{new_job_id()}.png" for _ in range(AT_ONCE)]
+    heard.ended |= {key: asyncio.get_running_loop().create_future() for key in keys}
+    began = time.time()
+    await in_lanes(keys, lambda key: objects.put("uploads", key, body, content_type="image/png"), lanes=SENDERS)
+    async with asyncio.timeout(300):
+        await asyncio.gather(*(heard.ended[key] for key in keys))
+    return AT_ONCE / (time.time() - began)
+
+
+async def bare_at_once(operations: Mapping[str, Operation]) -> float:
+    """Jobs' worth of bare operations per second, with as many at once as there are lanes to carry jobs."""
+
+    async def job(_number: int) -> None:
+        for name, count in UNTIL_END.items():
+            for _ in range(count):
+                await operations[name]()
+
+    began = time.perf_counter()
+    await in_lanes(range(AT_ONCE), job, lanes=LANES)
+    return AT_ONCE / (time.perf_counter() - began)
+
+
+async def in_lanes(items: Iterable[Item], work: Callable[[Item], Awaitable[object]], *, lanes: int) -> None:
+    """Do *work* on each of *items*, so many at once."""
+    waiting = iter(items)
+
+    async def lane() -> None:
+        for item in waiting:
+            await work(item)
+
+    await asyncio.gather(*(lane() for _ in range(lanes)))
+
+
+@asynccontextmanager
+async def operations(
+    servers: Servers, bus: nats_bus.NatsBus, body: bytes, sandbox: Sandbox
+) -> AsyncIterator[Mapping[str, Operation]]:
+    """Every operation that a job is made of, ready to be called any number of times."""
     url = servers.of("processors").mongo
     client = mongo.connect(url)
     reader = MinioObjects(Endpoint.parse(servers.of("processors").minio))
@@ -133,7 +176,7 @@ async def bare(servers: Servers, bus: nats_bus.NatsBus, body: bytes, sandbox: Sa
                 encoding.ready(large.height)
                 await encoding.finish()
 
-        operations: Mapping[str, Operation] = {
+        yield {
             "find": lambda: documents.jobs.get(job.id),
             "count": lambda: documents.jobs.unfinished("nobody", limit=8),
             "insert": insert,
@@ -150,7 +193,6 @@ async def bare(servers: Servers, bus: nats_bus.NatsBus, body: bytes, sandbox: Sa
             "measure": lambda: asyncio.to_thread(_measure, picture, large),
             "encode": encode,
         }
-        return {name: await timed(operation) for name, operation in operations.items()}
     finally:
         await reader.close()
         await writer.close()
@@ -207,19 +249,27 @@ async def main(servers: Servers) -> None:
     walls: list[float] = []
     waits: list[float] = []
     alone: list[dict[str, float]] = []
+    rates: list[tuple[float, float]] = []
     try:
         await one_round(objects, heard, body, jobs=WARM_UP)
-        for _ in range(ROUNDS):
-            more_walls, more_waits = await one_round(objects, heard, body, jobs=JOBS)
-            walls += more_walls
-            waits += more_waits
-            alone.append(await bare(servers, bus, body, sandbox))
+        async with operations(servers, bus, body, sandbox) as bare:
+            for _ in range(ROUNDS):
+                more_walls, more_waits = await one_round(objects, heard, body, jobs=JOBS)
+                walls += more_walls
+                waits += more_waits
+                alone.append({name: await timed(operation) for name, operation in bare.items()})
+                rates.append((await many_at_once(objects, heard, body), await bare_at_once(bare)))
     finally:
         await bus.close()
         await objects.close()
         sandbox.close()
     print(f"{len(walls)} jobs one after another, {ROUNDS} rounds")
     show(walls, waits, {name: statistics.median(part[name] for part in alone) for name in alone[0]})
+    ours, theirs = (statistics.median(part) for part in zip(*rates, strict=True))
+    print(
+        f"{AT_ONCE} at once: {ours:.1f} jobs/s; bare operations, {LANES} jobs' worth at once: {theirs:.1f}/s;", end=" "
+    )
+    print(f"ratio {ours / theirs:.2f}")
 
 
 if __name__ == "__main__":

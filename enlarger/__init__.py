@@ -8,9 +8,10 @@ with Client("http://127.0.0.1:8000", token="...") as client:
     client.result(job.id, "photo-x4.jpg")
 """
 
+from enlarger.admin_models import Check, Doctor, Worker
 from enlarger.client import Client
 from enlarger.errors import EnlargerError
-from enlarger.models import Check, Doctor, Failure, Job, Metrics, Model, Output, Progress, Queue, Source, Worker
+from enlarger.models import Failure, Job, Metrics, Model, Output, Progress, Queue, Source
 from enlarger.retries import Clock
 
 __all__ = [

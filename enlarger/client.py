@@ -2,26 +2,21 @@
 
 import json
 import os
-import re
 from collections.abc import Callable, Iterator, Mapping
 from itertools import count
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any
 from urllib.parse import quote
 
-import httpx2
-from pydantic import ValidationError
-
-from enlarger.errors import EnlargerError, problem, retry_after
-from enlarger.models import Answer, Doctor, Job, JobPage, Metrics, Model, ModelList, Upload
-from enlarger.retries import BACKOFF_SECONDS, Clock, persist, polling_waits
+from enlarger.admin import Admin
+from enlarger.connection import not_ours, read
+from enlarger.errors import EnlargerError, retry_after
+from enlarger.models import Job, Metrics, Model, ModelList, Page, Upload, Why
+from enlarger.retries import persist, polling_waits
 from enlarger.transfer import OnBytes, fetch_file, put_file
 
-_Answer = TypeVar("_Answer", bound=Answer)
 
-
-class Client:
+class Client(Admin):
     """A connection to one Enlarger service.
 
     Every method raises `EnlargerError`. Busy answers and lost connections are tried again, a few times.
@@ -33,34 +28,6 @@ class Client:
         clock: Stands in for time and chance, for tests.
         timeout_seconds: Longest silence on a connection.
     """
-
-    def __init__(
-        self,
-        url: str,
-        token: str,
-        *,
-        transport: httpx2.BaseTransport | None = None,
-        clock: Clock | None = None,
-        timeout_seconds: float = 30.0,
-    ) -> None:
-        _refuse_unusable(url, token)
-        headers = {"authorization": f"Bearer {token}"}
-        self._api = httpx2.Client(base_url=url, headers=headers, transport=transport, timeout=timeout_seconds)
-        self._store = httpx2.Client(transport=transport, timeout=timeout_seconds)
-        self._clock = clock or Clock()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._api.close()
-        self._store.close()
 
     def upload(
         self,
@@ -85,7 +52,7 @@ class Client:
         wanted = {"filename": _wire_name(path), "size_bytes": size_bytes}
         extra = {"options": options, "webhook": webhook, "metadata": metadata}
         body = wanted | {name: value for name, value in extra.items() if value is not None}
-        upload = _read(Upload, self._call("POST", "/v1/uploads", json=body))
+        upload = read(Upload, self._call("POST", "/v1/uploads", json=body))
         self._send(upload, path, size_bytes=size_bytes, on_progress=on_progress or _ignore)
         return upload.job
 
@@ -106,23 +73,16 @@ class Client:
         data = {name: value for name, value in (fields | {"webhook": webhook}).items() if value}
         with path.open("rb") as file:
             files = {"file": (_wire_name(path), file)}
-            return _read(Job, self._call("POST", "/v1/jobs", repeatable=False, data=data, files=files))
+            return read(Job, self._call("POST", "/v1/jobs", repeatable=False, data=data, files=files))
 
     def job(self, job_id: str) -> Job:
         """Read one job."""
-        return _read(Job, self._call("GET", _job_path(job_id)))
+        return read(Job, self._call("GET", _job_path(job_id)))
 
     def jobs(self, *, status: str | None = None, key: str | None = None) -> Iterator[Job]:
         """Yield jobs, newest first, page after page as you iterate."""
         wanted = {name: value for name, value in {"status": status, "key": key}.items() if value is not None}
-        cursor: str | None = None
-        while True:
-            params = wanted if cursor is None else wanted | {"cursor": cursor}
-            page = _read(JobPage, self._call("GET", "/v1/jobs", params=params))
-            yield from page.items
-            if page.next_cursor is None:
-                return
-            cursor = page.next_cursor
+        return self._pages(Page[Job], "/v1/jobs", wanted)
 
     def wait(
         self, job_id: str, *, on_progress: Callable[[Job], None] | None = None, timeout_seconds: float = 3600.0
@@ -137,7 +97,7 @@ class Client:
         deadline = self._clock.now() + timeout_seconds
         for wait in polling_waits():
             response = self._call("GET", _job_path(job_id))
-            job = _read(Job, response)
+            job = read(Job, response)
             (on_progress or _ignore)(job)
             if job.terminal:
                 break
@@ -159,7 +119,7 @@ class Client:
         answer = self._call("GET", f"{_job_path(job_id)}/result")
         job = self.job(job_id)
         if not (answer.has_redirect_location and job.outputs):
-            raise _not_ours(answer)
+            raise not_ours(answer)
         url = str(answer.url.join(answer.headers["location"]))
 
         def attempt() -> None:
@@ -171,36 +131,23 @@ class Client:
 
     def metrics(self, job_id: str) -> Metrics:
         """Read what a finished job measured."""
-        return _read(Metrics, self._call("GET", f"{_job_path(job_id)}/metrics"))
+        return read(Metrics, self._call("GET", f"{_job_path(job_id)}/metrics"))
 
     def cancel(self, job_id: str) -> Job:
         """Stop a job that has not passed its commit point."""
-        return _read(Job, self._call("POST", f"{_job_path(job_id)}/cancel"))
+        return read(Job, self._call("POST", f"{_job_path(job_id)}/cancel"))
+
+    def why(self, job_id: str) -> Why:
+        """Ask what a job waits for, or how it ended, in plain words."""
+        return read(Why, self._call("GET", f"{_job_path(job_id)}/why"))
+
+    def retry(self, job_id: str) -> Job:
+        """Start a new run of a job that failed, expired or was canceled; one that is under way is answered."""
+        return read(Job, self._call("POST", f"{_job_path(job_id)}/retry"))
 
     def models(self) -> tuple[Model, ...]:
         """List the models that jobs can name."""
-        return _read(ModelList, self._call("GET", "/v1/models")).items
-
-    def doctor(self) -> Doctor:
-        """Have the service check all it depends on. Tried once: whoever asks wants to hear about now."""
-        return _read(Doctor, self._call("GET", "/v1/admin/doctor", waits=()))
-
-    def _call(
-        self,
-        method: str,
-        path: str,
-        *,
-        repeatable: bool = True,
-        waits: tuple[float, ...] = BACKOFF_SECONDS,
-        **request: Any,  # noqa: ANN401 - what httpx2 takes: json, params, data, files
-    ) -> httpx2.Response:
-        def attempt() -> httpx2.Response:
-            response = self._api.request(method, path, **request)
-            if response.is_error:
-                raise problem(response)
-            return response
-
-        return persist(attempt, clock=self._clock, repeatable=repeatable, waits=waits)
+        return read(ModelList, self._call("GET", "/v1/models")).items
 
     def _send(self, upload: Upload, path: Path, *, size_bytes: int, on_progress: OnBytes) -> None:
         tries = count()
@@ -212,34 +159,6 @@ class Client:
             put_file(self._store, upload.put, path, size_bytes=size_bytes, on_progress=on_progress)
 
         persist(attempt, clock=self._clock)
-
-
-def _read(kind: type[_Answer], response: httpx2.Response) -> _Answer:
-    try:
-        return kind.model_validate_json(response.content)
-    except ValidationError as error:
-        raise _not_ours(response) from error
-
-
-def _not_ours(response: httpx2.Response) -> EnlargerError:
-    return EnlargerError(
-        f"{response.request.method} {response.url} got an answer ({response.status_code}) that no Enlarger gives",
-        code="answer_invalid",
-        hint="Check that ENLARGER_URL names an Enlarger service of this version or a newer one.",
-        status=response.status_code,
-    )
-
-
-def _refuse_unusable(url: str, token: str) -> None:
-    if re.match(r"https?://[^\s/]", url) is None:
-        raise EnlargerError(
-            f"{url!r} is no http:// or https:// address", code="settings_invalid", hint="Set ENLARGER_URL."
-        )
-    if not (token.isascii() and token.isprintable() and token.strip() == token != ""):
-        hint = "Set ENLARGER_TOKEN to the token exactly as it was given."
-        raise EnlargerError(
-            "The token is empty or holds characters that no token has", code="settings_invalid", hint=hint
-        )
 
 
 def _too_long(job: Job, timeout_seconds: float) -> EnlargerError:

@@ -2,12 +2,17 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
 from enlarger.errors import EnlargerError
 
+#: What happened and what to do, where a job ended without an error.
+_ENDINGS: Final[Mapping[str, tuple[str, str]]] = {
+    "deadline": ("It was not done before its deadline", "Retry it, or send it again with a later one or none."),
+    "no_upload": ("Its file did not arrive in time", "Send it again."),
+}
 TERMINAL: Final = frozenset({"succeeded", "failed", "canceled", "expired"})
 
 
@@ -15,6 +20,16 @@ class Answer(BaseModel):
     """A value read from the wire."""
 
     model_config = ConfigDict(frozen=True, extra="allow", protected_namespaces=())
+
+
+_Item = TypeVar("_Item")
+
+
+class Page(Answer, Generic[_Item]):
+    """One page of a list; a cursor leads to the next."""
+
+    items: tuple[_Item, ...]
+    next_cursor: str | None = None
 
 
 class Source(Answer):
@@ -61,7 +76,15 @@ class Queue(Answer):
 
     lane: str | None = None
     position: int | None = None
+    capped: bool = False
     eta_seconds: float | None = None
+    eta_low_seconds: float | None = None
+    eta_high_seconds: float | None = None
+
+    @property
+    def place(self) -> str:
+        """How many stand before it, in words; empty where it is next or nobody knows."""
+        return f"{self.position}{' or more' if self.capped else ''} ahead" if self.position else ""
 
 
 class Failure(Answer):
@@ -114,14 +137,8 @@ class Job(Answer):
         if self.error is not None:
             raise EnlargerError(self.error.detail, code=self.error.code, hint=self.error.hint)
         code = f"job_{self.status}" if self.terminal else "job_not_finished"
-        raise EnlargerError(self.status_reason or f"The job is {self.status}", code=code)
-
-
-class JobPage(Answer):
-    """One page of jobs, newest first; a cursor leads to the next."""
-
-    items: tuple[Job, ...]
-    next_cursor: str | None = None
+        detail, hint = _ENDINGS.get(self.status_reason or "", (self.status_reason or f"The job is {self.status}", ""))
+        raise EnlargerError(detail, code=code, hint=hint)
 
 
 class SignedPut(Answer):
@@ -153,7 +170,7 @@ class Metrics(Answer):
 
 
 class Model(Answer):
-    """One model that jobs can name; `reason` says why one that is not available cannot be used."""
+    """One model that jobs can name; of one that is not available, `reason` says why and `remedy` what to do."""
 
     name: str
     scales: tuple[float, ...] = ()
@@ -163,6 +180,7 @@ class Model(Answer):
     available: bool = True
     denoises: bool = False
     reason: str | None = None
+    remedy: str | None = None
 
 
 class ModelList(Answer):
@@ -171,33 +189,12 @@ class ModelList(Answer):
     items: tuple[Model, ...]
 
 
-class Check(Answer):
-    """One dependency of the service, tried just now; `seconds` is how long the try took."""
+class Why(Answer):
+    """What a job waits for, or how it ended, and what to do."""
 
-    name: str
+    job_id: str
     status: str
+    status_reason: str | None = None
     detail: str = ""
-    seconds: float | None = None
-
-    @property
-    def passed(self) -> bool:
-        """The dependency works."""
-        return self.status == "pass"
-
-
-class Worker(Answer):
-    """What one processor reported of itself."""
-
-    name: str
-    engine: str | None = None
-    precision: str | None = None
-    probe: Mapping[str, Any] | None = None
-    models: tuple[Any, ...] = ()
-    seen_at: datetime | None = None
-
-
-class Doctor(Answer):
-    """Whether the service can work, and with what."""
-
-    checks: tuple[Check, ...]
-    workers: tuple[Worker, ...] = ()
+    hint: str = ""
+    queue: Queue | None = None

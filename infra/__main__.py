@@ -9,7 +9,7 @@ from pathlib import Path
 
 from infra import binaries, secrets
 from infra.addresses import Addresses
-from infra.bootstrap import bootstrap
+from infra.bootstrap import bootstrap, lease_from
 from infra.errors import SetupError
 from infra.stack import CLONE
 from infra.up import up
@@ -52,7 +52,8 @@ def _bootstrap(_state: Path) -> int:
         raise SetupError(f"set {', '.join(missing)} to the servers, with root credentials in each URL")
     minio, nats, mongo = (os.environ[name] for name in names)
     addresses = Addresses(minio, nats, mongo)
-    asyncio.run(bootstrap(addresses, secrets.from_environment(os.environ), print))
+    known, lease = secrets.from_environment(os.environ), lease_from(os.environ)
+    asyncio.run(bootstrap(addresses, known, print, lease=lease))
     return 0
 
 

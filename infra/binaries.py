@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -23,12 +23,13 @@ INSTALL_GO: Final = "install Go 1.25 or newer (https://go.dev/dl), or set {setti
 
 @dataclass(frozen=True, slots=True)
 class GoServer:
-    """A server that is built from the module in `infra/servers/<name>`."""
+    """A server that is built from the module in `infra/servers/<name>`; its program is at *package* in there."""
 
     name: str
     program: str
     module: str
     setting: str
+    package: str = ""
 
     def version(self) -> str:
         """The module version that go.mod pins."""
@@ -46,6 +47,10 @@ class GoServer:
 
 MINIO: Final = GoServer("minio", "minio", "github.com/minio/minio", "ENLARGER_MINIO_URL")
 NATS: Final = GoServer("nats", "nats-server", "github.com/nats-io/nats-server/v2", "ENLARGER_NATS_URL")
+#: A second object store, which the contract tests run on.
+VERSITYGW: Final = GoServer(
+    "versitygw", "versitygw", "github.com/versity/versitygw", "ENLARGER_MINIO_URL", "/cmd/versitygw"
+)
 
 
 def find(server: GoServer, say: Callable[[str], None]) -> Path:
@@ -70,7 +75,7 @@ def build(server: GoServer, target: Path, say: Callable[[str], None]) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     draft = target.with_name(f".{target.name}.{os.getpid()}")
     say(f"building {server.name} {server.version()}, once for this version ...")
-    argv = [go, "build", "-trimpath", "-ldflags", "-s -w", "-o", str(draft), server.module]
+    argv = [go, "build", "-trimpath", "-ldflags", "-s -w", "-o", str(draft), server.module + server.package]
     try:
         _run(argv, server, say)
         draft.replace(target)
@@ -78,9 +83,12 @@ def build(server: GoServer, target: Path, say: Callable[[str], None]) -> None:
         draft.unlink(missing_ok=True)
 
 
-def build_all() -> None:
-    """Get every server that no URL setting names, so that a later start finds it; prints where each lies."""
-    for server in (NATS, MINIO):
+def build_all(names: Sequence[str] = ()) -> None:
+    """Get every server that no URL setting names, so that a later start finds it; prints where each lies.
+
+    *names* are those beside the two that every installation needs.
+    """
+    for server in (NATS, MINIO, *(server for server in (VERSITYGW,) if server.name in names)):
         print(f"{server.name}: {'set by ' + server.setting if os.environ.get(server.setting) else find(server, _say)}")
 
 
@@ -147,6 +155,6 @@ def _watch(process: subprocess.Popen[str], server: GoServer, say: Callable[[str]
 
 if __name__ == "__main__":
     try:
-        build_all()
+        build_all(sys.argv[1:])
     except SetupError as error:
         sys.exit(f"error: {error}")

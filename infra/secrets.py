@@ -11,8 +11,9 @@ from typing import Final
 from infra.errors import SetupError
 from pipeline.identity import new_token
 
-#: Who has a password. A service has the same one at every server; `owner` is the person with S3 credentials.
-ACCOUNTS: Final = ("bootstrap", "minio", "ingest", "processors", "notifier", "api", "owner")
+#: Who has a password. A service has the same one at every server; `owner` is the person with S3 credentials, `tenants`
+#: the parent of all credentials that the API makes.
+ACCOUNTS: Final = ("bootstrap", "minio", "ingest", "processors", "notifier", "api", "owner", "tenants")
 _PREFIX: Final = "ENLARGER_PASSWORD_"
 
 
@@ -36,11 +37,13 @@ def generate() -> Secrets:
 
 
 def load_or_create(path: Path) -> Secrets:
-    """Read *path*; where it is absent, generate secrets and write them with mode 0600."""
-    if not path.exists():
-        write_private(path, json.dumps(asdict(generate()), indent=1))
-    document = json.loads(path.read_text())
-    return Secrets(document["passwords"], document["token"])
+    """Read *path*; what is absent, the file or an account of it, is generated and written (mode 0600)."""
+    document = json.loads(path.read_text()) if path.exists() else {}
+    fresh = generate()
+    known = Secrets({**fresh.passwords, **document.get("passwords", {})}, document.get("token", fresh.token))
+    if asdict(known) != document:
+        write_private(path, json.dumps(asdict(known), indent=1))
+    return known
 
 
 def from_environment(environment: Mapping[str, str]) -> Secrets:

@@ -114,6 +114,8 @@ class Stack:
             "ENLARGER_CACHE_DIR": str(self.folders.root / "cache"),
         }
         own = self.addresses.settings_of(name, self.secrets.passwords[name])
+        if name == "api":
+            own["ENLARGER_PASSWORD_TENANTS"] = self.secrets.passwords["tenants"]  # it makes the credentials of homes
         listen = {"ENLARGER_API_PORT": str(self.ports["api"])} if name == "api" else {}
         environment = (
             self._inherited()

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from infra import envfile, ports, sample, secrets
 from infra.addresses import ROOT, SERVICES, Addresses, local
-from infra.bootstrap import bootstrap
+from infra.bootstrap import bootstrap, lease_from
 from infra.errors import SetupError
 from infra.loglines import Terminal
 from infra.stack import Folders, Stack
@@ -93,9 +93,9 @@ async def _first(*futures: asyncio.Future[Any]) -> None:
 
 async def _rise(stack: Stack, supervisor: Supervisor, say: Callable[[str], None]) -> None:
     clock = asyncio.get_running_loop().time
-    began = clock()
+    began, lease = clock(), lease_from(stack.environment)
     await start_servers(stack, supervisor, say)
-    await bootstrap(stack.addresses, stack.secrets, say)
+    await bootstrap(stack.addresses, stack.secrets, say, lease=lease)
     envfile.write(stack.folders.root / "env", stack)
     async with asyncio.TaskGroup() as group:
         for name in SERVICES:

@@ -1,37 +1,35 @@
 """From a notice to a queued job, exactly once per version of a key, whatever is delivered twice or late."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import structlog
 
 from ingest import header as headers
 from ingest.notice import Notice, ignored, parse
+from pipeline.clock import Clock
 from pipeline.errors import PipelineError, RetryLaterError
-from pipeline.events import Message, event_message, work_message
+from pipeline.events import event_message
 from pipeline.failures import write_error_file
-from pipeline.identity import job_of_key
+from pipeline.identity import job_of_key, owner_of
 from pipeline.job import Job, JobOptions, Source, Status, TransitionError, cancel, enqueue, reject
 from pipeline.layers import Layer, resolve
 from pipeline.options import Effective, extra_keys, from_metadata
 from pipeline.options import parse as parse_options
 from pipeline.outbox import Relay
-from pipeline.ports import (
-    Clock,
-    Delivery,
-    Documents,
-    ObjectInfo,
-    ObjectMissingError,
-    ObjectStore,
-    PreconditionError,
-    SourceRecord,
-)
+from pipeline.ports.bus import Delivery
+from pipeline.ports.documents import Documents, SourceRecord
+from pipeline.ports.objects import ObjectInfo, ObjectMissingError, ObjectStore, PreconditionError
+from pipeline.queueing import lane_of, queued_messages
+from pipeline.retention import returning
 from pipeline.segments import from_key
-from pipeline.topology import DURABLE, UPLOADS_BUCKET, Lane
+from pipeline.topology import DURABLE, UPLOADS_BUCKET
 
-#: An owner with fewer unfinished jobs than this is served in the interactive lane.
-INTERACTIVE_JOBS = 8
-DEFAULT_OWNER = "default"
+#: Why jobs are canceled that nobody called off: their upload was deleted, or replaced.
+UPLOAD_REASONS = frozenset({"upload_deleted", "superseded"})
+#: How far a notice got: a version that nobody had heard of, or one whose job was missing.
+Taken = Literal["begun", "resumed"]
 #: How many jobs of a key are looked through for ones that a newer version makes void.
 LOOK_BACK_JOBS = 20
 
@@ -60,21 +58,15 @@ def same(record: SourceRecord, notice: Notice) -> bool:
     return len(moments) == 1 and record.etag == notice.etag
 
 
-def owner_of(key: str) -> str:
-    """`~alice/...` is alice's home; every other key belongs to the default owner."""
-    home = key.partition("/")[0]
-    return home[1:] if home.startswith("~") and len(home) > 1 else DEFAULT_OWNER
+def resumable(record: SourceRecord, notice: Notice) -> bool:
+    """Whether both speak of one version, which should have a job."""
+    return record.job_id is not None and not record.retained and same(record, notice)
 
 
 def _answered(announced: Job, notice: Notice) -> bool:
-    """Whether an announced job was called off, or has a later upload by now."""
-    called_off = announced.status is Status.CANCELED
-    return called_off or (announced.source.sequencer or "") > notice.sequencer
-
-
-def _queued_messages(job: Job) -> list[Message]:
-    """In this order: whoever receives the work knows that the event before it went out."""
-    return [event_message(job, "job.queued"), work_message(job)]
+    """Whether an announced job was called off, or has this upload or a later one by now."""
+    called_off = announced.status is Status.CANCELED and announced.status_reason not in UPLOAD_REASONS
+    return called_off or (announced.source.sequencer or "") >= notice.sequencer
 
 
 class Intake:
@@ -92,6 +84,8 @@ class Intake:
     ) -> None:
         self._jobs = documents.jobs
         self._sources = documents.sources
+        self._counters = documents.counters
+        self._prefixes = documents.prefixes
         self._objects = objects
         self._relay = relay
         self._clock = clock
@@ -101,33 +95,42 @@ class Intake:
     async def handle(self, delivery: Delivery) -> None:
         """Take in one message of the UPLOADS stream; raises `UnparseableError`."""
         notice = parse(delivery.body)
-        if ignored(notice.key):
+        if notice is None or ignored(notice.key):
             return
-        if await self.take(notice) and delivery.subject == DURABLE:
+        if await self.take(notice) == "begun" and delivery.subject == DURABLE:
             log.warning("fast_target.missed", key=notice.key)
+            await self._counters.add("fast_missed_total", 1)
 
-    async def take(self, notice: Notice) -> bool:
-        """Bring a key up to *notice*; False when nothing was left to do. Safe to repeat at any point."""
+    async def take(self, notice: Notice) -> Taken | None:
+        """Bring a key up to *notice*; None when nothing was left to do. Safe to repeat at any point."""
         record = await self._sources.get(notice.key)
+        how: Taken = "resumed"
         if record is None or newer(record, notice):
-            taken = await self._begin(notice)
+            how, taken = "begun", await self._begin(record, notice)
         else:
             taken = await self._resume(record, notice)
         await self._withdraw_older(notice.key)
-        return taken
+        return how if taken else None
 
-    async def _begin(self, notice: Notice) -> bool:
+    async def _begin(self, record: SourceRecord | None, notice: Notice) -> bool:
         created = notice.kind == "created"
+        if record is not None and returning(record, notice.etag):
+            still = replace(record, sequencer=notice.sequencer, deleted=not created)
+            if not await self._sources.advance(still, seen=record):
+                raise RetryLaterError(0.1)
+            return False
         announced = await self._announced(notice.key) if created else None
         job_id = announced.id if announced is not None else self._new_id() if created else None
         latest = SourceRecord(notice.key, notice.sequencer, notice.etag, job_id, deleted=not created)
-        if not await self._sources.advance(latest):
+        # What was seen must still hold: a twin of the notice may have come first, and only `newer` knows it for one.
+        stored = self._sources.insert(latest) if record is None else self._sources.advance(latest, seen=record)
+        if not await stored:
             raise RetryLaterError(0.1)  # another ingest was faster: look again
         return job_id is None or await self._queue(notice, job_id)
 
     async def _resume(self, record: SourceRecord, notice: Notice) -> bool:
         """Finish what a crash between the source and its job left undone."""
-        if record.job_id is None or not same(record, notice):
+        if record.job_id is None or not resumable(record, notice):
             return False
         job = await self._jobs.get(record.job_id)
         if job is not None and job.source.sequencer == record.sequencer:
@@ -197,7 +200,7 @@ class Intake:
             measured = source.model_copy(
                 update={"width": header.width, "height": header.height, "format": header.format}
             )
-            layers = self._layers(job, source.key, info)
+            layers = await self._layers(job, source.key, info)
             options = resolve(layers, source_format=header.format)
             headers.check_limits(header, max_pixels=self._limits.pixels)
             effective = Effective.model_validate(options.effective)
@@ -207,11 +210,15 @@ class Intake:
             if error.retryable:
                 raise  # an outage of ours says nothing of the upload
             return reject(job, self._clock(), source=source, options=options, error=error)
-        return enqueue(job, self._clock(), source=measured, options=options, lane=await self._lane(job.owner))
+        return enqueue(job, self._clock(), source=measured, options=options, lane=await lane_of(self._jobs, job.owner))
 
-    def _layers(self, job: Job, key: str, info: ObjectInfo) -> list[Layer]:
+    async def _layers(self, job: Job, key: str, info: ObjectInfo) -> list[Layer]:
         asked = parse_options(job.options.requested)
-        return [("request", asked), ("metadata", from_metadata(info.metadata)), ("segment", from_key(key))]
+        folders: list[Layer] = [("segment", options) for options in from_key(key)]
+        bound = await self._prefixes.nearest(job.owner, key)
+        if bound is not None:
+            folders.append(("prefix" if bound.prefix else "owner", parse_options({"preset": bound.preset})))
+        return [("request", asked), ("metadata", from_metadata(info.metadata)), *folders]
 
     async def _header(self, source: Source, head: bytes) -> headers.Header:
         if (source.bytes or 0) > self._limits.upload_bytes:
@@ -233,13 +240,9 @@ class Intake:
     async def _head(self, notice: Notice, first_bytes: int) -> tuple[ObjectInfo, bytes]:
         return await self._objects.read(UPLOADS_BUCKET, notice.key, first_bytes=first_bytes, if_match=notice.etag)
 
-    async def _lane(self, owner: str) -> Lane:
-        waiting = await self._jobs.unfinished(owner, limit=INTERACTIVE_JOBS)
-        return "interactive" if waiting < INTERACTIVE_JOBS else "bulk"
-
     async def _store(self, job: Job, *, is_new: bool) -> bool:
         """False when a twin of the notice was faster."""
-        outbox = _queued_messages(job) if job.status is Status.QUEUED else [event_message(job, "job.failed")]
+        outbox = queued_messages(job) if job.status is Status.QUEUED else [event_message(job, "job.failed")]
         stored = await self._jobs.insert(job, outbox) if is_new else await self._jobs.save(job, outbox)
         if not stored and not is_new:
             raise RetryLaterError(0.5)  # canceled or touched meanwhile: decide again

@@ -12,6 +12,7 @@ from notifier.worker import announcing
 from pipeline.adapters import mongo, nats_bus
 from pipeline.clock import now
 from pipeline.consumer import consume, settling
+from pipeline.lease import Lease
 from pipeline.lifecycle import serve
 from pipeline.logs import configure
 from pipeline.topology import NOTIFIER
@@ -23,7 +24,7 @@ GRACE_SECONDS: Final = 25.0
 
 async def run(settings: Settings) -> None:
     """Serve until SIGTERM."""
-    url = settings.mongo_url.get_secret_value()
+    url, lease = settings.mongo_url.get_secret_value(), Lease(settings.lease_seconds)
     bus = await nats_bus.connect(settings.nats_url.get_secret_value(), name="notifier")
     client = mongo.connect(url)
     egress = Egress(settings.egress_allow)
@@ -31,12 +32,12 @@ async def run(settings: Settings) -> None:
         db = mongo.database(client, url)
         deliveries = MongoDeliveries(db)
         post = posting(mongo.documents(db).accounts, egress, now)
-        sender = Sender(deliveries, post, clock=now, random=random.random)
+        sender = Sender(deliveries, post, clock=now, random=random.random, lease_seconds=lease.delivery_seconds)
         announce = announcing(deliveries, public_url=settings.public_url, clock=now, wake=sender.wake.set)
         pulls = [await bus.pull(NOTIFIER.name) for _ in range(LANES)]
         await serve(
             bus,
-            lambda stop: consume(pulls, settling(announce, bus), stop=stop, grace_seconds=GRACE_SECONDS),
+            lambda stop: consume(pulls, settling(announce, bus, lease=lease), stop=stop, grace_seconds=GRACE_SECONDS),
             lambda stop: sender.run(stop, grace_seconds=GRACE_SECONDS),
         )
     finally:

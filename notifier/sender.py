@@ -13,7 +13,9 @@ from notifier.deliveries import Attempt, Delivery, DeliveryStatus, DeliveryStore
 from notifier.egress import Egress, EgressError
 from notifier.schedule import next_delay, retry_after_seconds
 from notifier.signing import signed_headers
-from pipeline.ports import AccountStore, Clock
+from pipeline.clock import Clock
+from pipeline.lease import USUAL
+from pipeline.ports.documents import AccountStore
 
 #: Makes one attempt. What it raises is our own trouble and no attempt: the lease lapses and the delivery comes back.
 Post = Callable[[Delivery], Coroutine[Any, Any, Attempt]]
@@ -21,8 +23,6 @@ Post = Callable[[Delivery], Coroutine[Any, Any, Attempt]]
 SLOTS: Final = 16
 #: One slow endpoint must not hold every slot.
 SLOTS_PER_ENDPOINT: Final = 4
-#: Longer than an attempt and its recording can take.
-LEASE_SECONDS: Final = 60.0
 #: Another process may create deliveries too, so look now and then although nothing of ours is due.
 IDLE_SECONDS: Final = 15.0
 SHORTEST_WAIT_SECONDS: Final = 0.05
@@ -57,11 +57,20 @@ def posting(accounts: AccountStore, egress: Egress, clock: Clock) -> Post:
 class Sender:
     """Keeps up to `SLOTS` attempts going. One task does all the store's work, in this order: record, then lease."""
 
-    def __init__(self, deliveries: DeliveryStore, post: Post, *, clock: Clock, random: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        deliveries: DeliveryStore,
+        post: Post,
+        *,
+        clock: Clock,
+        random: Callable[[], float],
+        lease_seconds: float = USUAL.delivery_seconds,
+    ) -> None:
         self._deliveries = deliveries
         self._post = post
         self._clock = clock
         self._random = random
+        self._lease_seconds = lease_seconds
         self._posting: dict[asyncio.Task[Attempt], Delivery] = {}
         #: Set it when there may be something new to send.
         self.wake = asyncio.Event()
@@ -107,7 +116,7 @@ class Sender:
             await self._finish(task)
         while len(self._posting) < SLOTS and not stop.is_set():
             busy = self._busy()
-            delivery = await self._deliveries.lease_due(self._clock(), LEASE_SECONDS, busy=busy)
+            delivery = await self._deliveries.lease_due(self._clock(), self._lease_seconds, busy=busy)
             if delivery is None:
                 due = await self._deliveries.next_due(busy=busy)
                 seconds = IDLE_SECONDS if due is None else (due - self._clock()).total_seconds()

@@ -7,11 +7,11 @@ from typing import Final
 from pydantic import ValidationError
 
 from notifier.deliveries import Delivery, DeliveryStore, delivery_id
+from pipeline.clock import Clock
 from pipeline.consumer import Handler
 from pipeline.errors import UnparseableError
 from pipeline.events import TERMINAL_EVENTS, Event, EventType
-from pipeline.ports import Clock
-from pipeline.ports import Delivery as BusDelivery
+from pipeline.ports.bus import Delivery as BusDelivery
 from pipeline.wire import JobOut, Wire
 
 #: What a receiver hears of; every job ends with at most one of them per run.

@@ -1,6 +1,10 @@
 """The present moment, as every process tells it."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
+
+#: Injected everywhere: the present moment as an aware UTC datetime.
+Clock = Callable[[], datetime]
 
 
 def now() -> datetime:

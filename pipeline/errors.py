@@ -6,6 +6,7 @@ from typing import Final
 #: Every stable error code and the HTTP status that answers it. The docs page and the tests read this table.
 CODES: Final[dict[str, HTTPStatus]] = {
     "body_too_large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    "credential_not_found": HTTPStatus.NOT_FOUND,
     "decode_timeout": HTTPStatus.UNPROCESSABLE_ENTITY,
     "engine_failed": HTTPStatus.INTERNAL_SERVER_ERROR,
     "format_limit_exceeded": HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -19,7 +20,11 @@ CODES: Final[dict[str, HTTPStatus]] = {
     "job_not_cancelable": HTTPStatus.CONFLICT,
     "job_not_finished": HTTPStatus.CONFLICT,
     "job_not_found": HTTPStatus.NOT_FOUND,
+    "job_not_retryable": HTTPStatus.CONFLICT,
     "key_too_long": HTTPStatus.UNPROCESSABLE_ENTITY,
+    "lane_not_found": HTTPStatus.NOT_FOUND,
+    "letter_not_found": HTTPStatus.NOT_FOUND,
+    "letter_unreadable": HTTPStatus.CONFLICT,
     "method_not_allowed": HTTPStatus.METHOD_NOT_ALLOWED,
     "metrics_not_ready": HTTPStatus.CONFLICT,
     "model_damaged": HTTPStatus.INTERNAL_SERVER_ERROR,
@@ -31,6 +36,8 @@ CODES: Final[dict[str, HTTPStatus]] = {
     "options_invalid": HTTPStatus.UNPROCESSABLE_ENTITY,
     "output_conflict": HTTPStatus.CONFLICT,
     "output_expired": HTTPStatus.GONE,
+    "owner_not_found": HTTPStatus.NOT_FOUND,
+    "prefix_not_found": HTTPStatus.NOT_FOUND,
     "quality_gate_failed": HTTPStatus.INTERNAL_SERVER_ERROR,
     "request_invalid": HTTPStatus.UNPROCESSABLE_ENTITY,
     "request_malformed": HTTPStatus.BAD_REQUEST,
@@ -39,6 +46,7 @@ CODES: Final[dict[str, HTTPStatus]] = {
     "token_invalid": HTTPStatus.UNAUTHORIZED,
     "token_forbidden": HTTPStatus.FORBIDDEN,
     "type_unsupported": HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    "unanswered": HTTPStatus.SERVICE_UNAVAILABLE,
     "webhook_url_refused": HTTPStatus.UNPROCESSABLE_ENTITY,
     "worker_crashed": HTTPStatus.INTERNAL_SERVER_ERROR,
 }
@@ -85,5 +93,15 @@ def storage_unavailable(what: str) -> PipelineError:
         f"The storage did not answer: {what}",
         code="storage_unavailable",
         hint="Nothing was lost; the work is tried again when the storage is back.",
+        retryable=True,
+    )
+
+
+def unanswered(subject: str) -> PipelineError:
+    """Nobody who answers *subject* is there, or it took too long."""
+    return PipelineError(
+        f"No process answered {subject}.",
+        code="unanswered",
+        hint="See that `python -m ingest` runs; what has begun goes on.",
         retryable=True,
     )

@@ -9,8 +9,9 @@ import structlog
 
 from pipeline.errors import CODES
 from pipeline.job import Job
-from pipeline.options import error_key
-from pipeline.ports import KeyRefusedError, ObjectStore, SourceStore
+from pipeline.options import error_key, storable
+from pipeline.ports.documents import SourceStore
+from pipeline.ports.objects import KeyRefusedError, ObjectStore
 from pipeline.topology import OUTPUTS_BUCKET
 
 log = structlog.get_logger()
@@ -42,8 +43,9 @@ async def write_error_file(objects: ObjectStore, sources: SourceStore, job: Job)
 
 async def clear_error_file(objects: ObjectStore, sources: SourceStore, job: Job) -> None:
     """Remove what an earlier failure of the key left, now that *job* has written its output."""
-    if await _present(sources, job):
-        await objects.delete(OUTPUTS_BUCKET, error_key(job.source.key))
+    key = error_key(job.source.key)
+    if storable(key) and await _present(sources, job):
+        await objects.delete(OUTPUTS_BUCKET, key)
 
 
 async def _present(sources: SourceStore, job: Job) -> bool:

@@ -3,11 +3,13 @@
 import hashlib
 import re
 import secrets
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from ulid import ULID
 
 JOB_ID: Final = re.compile(r"job_[0-9A-HJKMNP-TV-Z]{26}")
+DEFAULT_OWNER: Final = "default"
 _RESERVED: Final = re.compile(rf"jobs/({JOB_ID.pattern})/[^/]+")
 
 
@@ -26,10 +28,32 @@ def reserved_key(job_id: str, filename: str) -> str:
     return f"jobs/{job_id}/{filename}"
 
 
+def moment_of(sequencer: str) -> datetime:
+    """When the version of an upload was written that has this sequencer, which counts nanoseconds."""
+    return datetime.fromtimestamp(0, UTC) + timedelta(microseconds=int(sequencer, 16) // 1000)
+
+
+def first_job_id(moment: datetime) -> str:
+    """The id below which all ids are that were made before *moment* (to the millisecond)."""
+    milliseconds = (moment - datetime.fromtimestamp(0, UTC)) // timedelta(milliseconds=1)
+    return f"job_{ULID.from_int(milliseconds << 80)}"
+
+
+def reserved_prefix(job_id: str = "job_") -> str:
+    """What every reserved key begins with: of one job, or of ids that begin so."""
+    return f"jobs/{job_id}"
+
+
 def job_of_key(key: str) -> str | None:
     """The job id that a reserved key holds; None for every other key."""
     match = _RESERVED.fullmatch(key)
     return match[1] if match else None
+
+
+def owner_of(key: str) -> str:
+    """`~alice/...` is alice's home; every other key belongs to the default owner."""
+    home = key.partition("/")[0]
+    return home[1:] if home.startswith("~") and len(home) > 1 else DEFAULT_OWNER
 
 
 def new_token() -> str:

@@ -9,7 +9,9 @@ from typing import Any, Final, Literal
 from pydantic import BaseModel, ConfigDict
 
 from pipeline.errors import PipelineError
+from pipeline.identity import moment_of
 
+#: So many faults, or workers that died with it, end a run.
 MAX_FAULTS: Final = 3
 
 
@@ -28,6 +30,8 @@ class Status(StrEnum):
 
 TERMINAL: Final = frozenset({Status.SUCCEEDED, Status.FAILED, Status.CANCELED, Status.EXPIRED})
 LEASED: Final = frozenset({Status.PROCESSING, Status.PUBLISHING})
+#: What has a message in the stream JOBS, or has lost it.
+WORKED_ON: Final = LEASED | {Status.QUEUED}
 
 #: The state table. A status keeps itself where a lapsed lease is claimed again, or a newer upload takes over.
 TRANSITIONS: Final[Mapping[Status, frozenset[Status]]] = MappingProxyType(
@@ -41,6 +45,8 @@ TRANSITIONS: Final[Mapping[Status, frozenset[Status]]] = MappingProxyType(
         **{status: frozenset({Status.QUEUED, Status.FAILED}) for status in TERMINAL},
     }
 )
+#: What can run out of time: past its commit point a job is finished, however late.
+EXPIRABLE: Final = frozenset(status for status, steps in TRANSITIONS.items() if Status.EXPIRED in steps)
 
 
 class TransitionError(Exception):
@@ -102,6 +108,13 @@ class Failure(Record):
         return cls(code=error.code, detail=error.detail, hint=error.hint, retryable=error.retryable)
 
 
+class Lapse(Record):
+    """A lease that ran out although nobody gave it back: who held it, and until when."""
+
+    worker: str | None = None
+    at: datetime
+
+
 class Verdict(Record):
     """The fidelity gate's answer, and what it measured of the output, averaged down to its source.
 
@@ -134,8 +147,12 @@ class Job(Record):
     status_reason: str | None = None
     run: int = 1
     attempt: int = 0
-    #: Attempts of this run that ended in a dead worker or an unexpected error; outages of ours are not counted.
+    #: Attempts of this run that ended in an unexpected error; outages of ours are not counted.
     faults: int = 0
+    #: Attempts of this run that nobody ended: their workers died, or were cut off or frozen and came back later.
+    lapses: tuple[Lapse, ...] = ()
+    #: The process that claimed it last.
+    worker: str | None = None
     rev: int = 1
     lane: Literal["interactive", "bulk"] = "interactive"
     created_at: datetime
@@ -145,6 +162,8 @@ class Job(Record):
     completed_at: datetime | None = None
     expires_at: datetime | None = None
     lease_until: datetime | None = None
+    #: When retention removed the upload and the outputs of the run.
+    removed_at: datetime | None = None
     source: Source
     options: JobOptions = JobOptions()
     outputs: tuple[Output, ...] = ()
@@ -165,10 +184,21 @@ class Job(Record):
         """A worker holds this job at *now*."""
         return self.status in LEASED and self.lease_until is not None and self.lease_until > now
 
+    def overdue(self, now: datetime) -> bool:
+        """Its time is up, and it has not passed its commit point."""
+        return self.status in EXPIRABLE and self.expires_at is not None and self.expires_at < now
+
     @property
     def abandoned(self) -> bool:
         """Its worker said nothing more; asked once the job is no longer leased. A lease that was given back is None."""
         return self.status in LEASED and self.lease_until is not None
+
+    @property
+    def lapsed(self) -> tuple[Lapse, ...]:
+        """Every lapse of this run, the present one too; asked once the job is no longer leased."""
+        if not self.abandoned or self.lease_until is None:
+            return self.lapses
+        return (*self.lapses, Lapse(worker=self.worker, at=self.lease_until))
 
 
 def _step(job: Job, to: Status, now: datetime, **changes: object) -> Job:
@@ -191,15 +221,34 @@ def _fresh_run(job: Job) -> dict[str, object]:
         "started_at": None,
         "completed_at": None,
         "expires_at": None,
+        "removed_at": None,
     }
-    return {"run": run, "attempt": 0, "faults": 0, "lease_until": None, **cleared}
+    return {"run": run, "attempt": 0, "faults": 0, "lapses": (), "worker": None, "lease_until": None, **cleared}
+
+
+def _expiry(options: JobOptions, since: datetime) -> datetime | None:
+    seconds: float | None = options.effective.get("deadline")
+    return None if seconds is None else since + timedelta(seconds=seconds)
 
 
 def enqueue(
     job: Job, now: datetime, *, source: Source, options: JobOptions, lane: Literal["interactive", "bulk"]
 ) -> Job:
-    """Give the job a source to work on: its first upload, or a new run for a later one."""
-    return _step(job, Status.QUEUED, now, queued_at=now, source=source, options=options, lane=lane, **_fresh_run(job))
+    """Give the job a source to work on: its first upload, or a new run for a later one.
+
+    The option `deadline` counts from the upload, so that a time in which we did not look is no gift of more of it.
+    """
+    written_at = moment_of(source.sequencer) if source.sequencer else now
+    changes = _fresh_run(job) | {"source": source, "options": options, "expires_at": _expiry(options, written_at)}
+    return _step(job, Status.QUEUED, now, queued_at=now, lane=lane, **changes)
+
+
+def retry(job: Job, now: datetime, *, lane: Literal["interactive", "bulk"]) -> Job:
+    """A new run of the same source and options, its deadline afresh; raises `TransitionError` while one goes on."""
+    if not job.terminal:
+        raise TransitionError(f"{job.id}: {job.status} is not over")
+    changes = _fresh_run(job) | {"expires_at": _expiry(job.options, now)}
+    return _step(job, Status.QUEUED, now, queued_at=now, lane=lane, **changes)
 
 
 def reject(job: Job, now: datetime, *, source: Source, options: JobOptions, error: PipelineError) -> Job:
@@ -208,17 +257,16 @@ def reject(job: Job, now: datetime, *, source: Source, options: JobOptions, erro
     return _step(job, Status.FAILED, now, **changes)
 
 
-def claim(job: Job, now: datetime, *, lease_seconds: float) -> Job:
-    """Take a queued job, or one whose worker let its lease lapse (which counts as a fault).
+def claim(job: Job, now: datetime, *, lease_seconds: float, worker: str | None = None) -> Job:
+    """Take a queued job for *worker*, or one whose worker let its lease lapse, which is noted.
 
     A job that had passed its commit point stays `publishing`, so that it cannot be canceled any more.
-    The caller checks `leased` first; a job with `MAX_FAULTS` faults must be failed instead.
+    The caller checks `leased` first; a job that has ended `MAX_FAULTS` workers must be failed instead.
     """
     to = Status.PUBLISHING if job.status is Status.PUBLISHING else Status.PROCESSING
     lease = now + timedelta(seconds=lease_seconds)
-    return _step(
-        job, to, now, attempt=job.attempt + 1, faults=job.faults + job.abandoned, started_at=now, lease_until=lease
-    )
+    mine = {"worker": worker, "lease_until": lease, "lapses": job.lapsed}
+    return _step(job, to, now, attempt=job.attempt + 1, started_at=now, **mine)
 
 
 def release(job: Job, now: datetime, *, reason: str, fault: bool) -> Job:
@@ -251,6 +299,13 @@ def cancel(job: Job, now: datetime, *, reason: str) -> Job:
     return _step(job, Status.CANCELED, now, status_reason=reason, completed_at=now, lease_until=None)
 
 
-def expire(job: Job, now: datetime) -> Job:
-    """End a job whose upload did not come in time; one that comes late still starts a run."""
-    return _step(job, Status.EXPIRED, now, status_reason="no_upload", completed_at=now)
+def expire(job: Job, now: datetime, *, reason: Literal["no_upload", "deadline"]) -> Job:
+    """End a job whose time is up; an upload that comes late still starts a run."""
+    return _step(job, Status.EXPIRED, now, status_reason=reason, completed_at=now, lease_until=None)
+
+
+def retire(job: Job, now: datetime) -> Job:
+    """Note that the objects of a run that has ended are gone; raises `TransitionError` while it goes on."""
+    if not job.terminal:
+        raise TransitionError(f"{job.id}: {job.status} still needs its objects")
+    return job.model_copy(update={"removed_at": now, "rev": job.rev + 1, "updated_at": now})

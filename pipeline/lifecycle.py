@@ -7,7 +7,7 @@ from contextlib import suppress
 
 import structlog
 
-from pipeline.ports import Bus
+from pipeline.ports.bus import Bus
 
 log = structlog.get_logger()
 

@@ -39,6 +39,9 @@ _WAYS: Final = ({"scale", "min", "max"}, {"width", "height"}, {"fit"})
 #: Of more wrong options than these nobody wants to hear.
 MAX_WRONG: Final = 20
 MAX_EXTRA_OUTPUTS: Final = 8
+#: An object's name in all, and between two slashes.
+MAX_KEY_BYTES: Final = 1024
+MAX_PART_BYTES: Final = 255
 #: The path of an option, as a JSON pointer has it; () stands for all of them.
 Location: TypeAlias = tuple[str | int, ...]
 
@@ -82,6 +85,7 @@ Denoise = Annotated[
     int, Field(ge=0, le=100), BeforeValidator(_denoise), _schema(type="string", enum=list(DENOISE_NAMES))
 ]
 Face = Annotated[int, Field(ge=0, le=100), BeforeValidator(_face), _schema(type="boolean")]
+Deadline = Annotated[int, Field(ge=1, le=7 * 86_400), BeforeValidator(_number)]
 Format = Annotated[Written, BeforeValidator(_format)]
 Box = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,8}x[1-9][0-9]{0,8}$")]
 ModelName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
@@ -123,6 +127,7 @@ class Options(Record):
     gray: bool | None = None
     preset: Preset | None = None
     precision: Precision | None = None
+    deadline: Deadline | None = None
     outputs: Annotated[tuple[Extra, ...], Field(max_length=MAX_EXTRA_OUTPUTS), BeforeValidator(_from_text)] | None = (
         None
     )
@@ -148,6 +153,7 @@ class Effective(Record):
         face: 0 to 100, how much of a face model shows; 0 is none.
         strength: 0 to 100, how much of the network's output shows, over Lanczos.
         quality: The encoder's own scale, 1 to 100.
+        deadline: Seconds from the upload; says nothing of the output.
     """
 
     scale: float | None = None
@@ -167,6 +173,7 @@ class Effective(Record):
     gray: bool = False
     preset: str | None = None
     precision: Precision = "auto"
+    deadline: int | None = None
     outputs: tuple[ExtraOutput, ...] = ()
 
 
@@ -191,6 +198,7 @@ TAKES: Final[Mapping[str, str]] = {
     "gray": _YES_OR_NO,
     "preset": f"one of {', '.join(get_args(Preset))}",
     "precision": f"one of {', '.join(get_args(Precision))}",
+    "deadline": "a whole number of seconds from 1 to 604800",
     "outputs": f'a list in JSON of {MAX_EXTRA_OUTPUTS} entries at most, such as [{{"format": "webp", "width": 800}}]',
     "": 'an object, such as {"format": "webp", "width": 800}',
 }
@@ -285,6 +293,11 @@ def extra_keys(key: str, effective: Effective) -> tuple[str, ...]:
             hint = "Let them differ in format or width."
             raise InvalidOptionsError(detail, hint, wrong={("outputs", position): "has the key of another output"})
     return tuple(keys)
+
+
+def storable(key: str) -> bool:
+    """Whether an object store can hold such a name; asked about any other it answers in no certain way."""
+    return len(key.encode()) <= MAX_KEY_BYTES and all(len(part.encode()) <= MAX_PART_BYTES for part in key.split("/"))
 
 
 def error_key(key: str) -> str:

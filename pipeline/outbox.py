@@ -6,7 +6,8 @@ from typing import Final
 
 from pipeline.events import Message
 from pipeline.lifecycle import repeat
-from pipeline.ports import Bus, JobStore
+from pipeline.ports.bus import Bus
+from pipeline.ports.documents import JobStore
 
 CLEAR_SECONDS: Final = 1.0
 CLEAR_MAX: Final = 500
@@ -15,7 +16,7 @@ CLEAR_MAX: Final = 500
 class Relay:
     """Publishes messages in order, and remembers them until one write clears them all.
 
-    A crash before the clearing leaves entries behind; `ingest.sweep.repair` publishes them again under the same ids.
+    A crash before the clearing leaves entries behind; `ingest.sweep` publishes them again under the same ids.
     """
 
     def __init__(self, jobs: JobStore, bus: Bus) -> None:

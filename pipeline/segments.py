@@ -40,15 +40,17 @@ _HINT: Final = (
 )
 
 
-def from_key(key: str) -> Options:
-    """Options from the nearest `@segment` among the key's folders; raises `options_invalid`.
+def from_key(key: str) -> list[Options]:
+    """Options from each `@segment` among the key's folders, the nearest first; raises `options_invalid`.
 
     `@@name` is a folder that really starts with `@`; the file's own name is never read.
     """
-    for segment in reversed(key.split("/")[:-1]):
-        if segment.startswith("@") and not segment.startswith("@@") and segment not in _IGNORED_SEGMENTS:
-            return from_segment(segment)
-    return Options()
+    folders = reversed(key.split("/")[:-1])
+    return [from_segment(folder) for folder in folders if folder.startswith("@") and not _is_a_name(folder)]
+
+
+def _is_a_name(folder: str) -> bool:
+    return folder.startswith("@@") or folder in _IGNORED_SEGMENTS
 
 
 def from_segment(segment: str) -> Options:

@@ -1,17 +1,20 @@
 """The settings that services share. Only a service's `__main__` builds them; functions take values."""
 
-from pydantic import SecretStr
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from pipeline.lease import LEASE_SECONDS
 
 
 class Connections(BaseSettings):
-    """Where the bus and the documents are. Each URL carries this service's own credentials in its userinfo part."""
+    """Where the bus and the documents are, each URL with this service's own credentials, and how long a lease lasts."""
 
     #: A setting that is missing is reported without the others: their URLs hold passwords.
     model_config = SettingsConfigDict(env_prefix="ENLARGER_", extra="ignore", frozen=True, hide_input_in_errors=True)
 
     nats_url: SecretStr
     mongo_url: SecretStr
+    lease_seconds: float = Field(LEASE_SECONDS, ge=1, allow_inf_nan=False)
 
 
 class ObjectConnections(Connections):

@@ -7,10 +7,11 @@ UPLOADS_BUCKET: Final = "uploads"
 OUTPUTS_BUCKET: Final = "outputs"
 REGION: Final = "us-east-1"
 DATABASE: Final = "enlarger"
+JOBS: Final = "JOBS"
+DEAD: Final = "DEAD"
 FAST: Final = "uploads.fast"
 DURABLE: Final = "uploads.durable"
 DAY_SECONDS: Final = 86_400
-ACK_WAIT_SECONDS: Final = 45.0
 Lane = Literal["interactive", "bulk"]
 
 
@@ -31,18 +32,17 @@ class DurableSpec:
     stream: str
     name: str
     filter_subject: str
-    ack_wait_seconds: float = ACK_WAIT_SECONDS
 
 
 STREAMS: Final = (
     StreamSpec("UPLOADS", (FAST, DURABLE), "limits", 7 * DAY_SECONDS),
-    StreamSpec("JOBS", ("jobs.*.*",), "workqueue", 0),
+    StreamSpec(JOBS, ("jobs.*.*",), "workqueue", 0),
     StreamSpec("EVENTS", ("events.job.*.*",), "limits", 7 * DAY_SECONDS),
-    StreamSpec("DEAD", ("dead.*",), "limits", 30 * DAY_SECONDS),
+    StreamSpec(DEAD, ("dead.*",), "limits", 30 * DAY_SECONDS),
 )
 INGEST: Final = DurableSpec("UPLOADS", "ingest", "uploads.*")
-INTERACTIVE: Final = DurableSpec("JOBS", "interactive", "jobs.*.interactive")
-BULK: Final = DurableSpec("JOBS", "bulk", "jobs.*.bulk")
+INTERACTIVE: Final = DurableSpec(JOBS, "interactive", "jobs.*.interactive")
+BULK: Final = DurableSpec(JOBS, "bulk", "jobs.*.bulk")
 NOTIFIER: Final = DurableSpec("EVENTS", "notifier", "events.job.*.*")
 DURABLES: Final = (INGEST, INTERACTIVE, BULK, NOTIFIER)
 #: Core NATS: published while a job runs, never stored.

@@ -24,10 +24,20 @@ class Progress(Wire):
 
 
 class Queue(Wire):
-    """Where a queued job waits."""
+    """Where a queued job waits, and when it will have ended; what nobody can tell is None.
+
+    Args:
+        lane: Its queue.
+        position: How many queued jobs of the lane stand before it; 0: it is next.
+        capped: They are so many *at least*; then `eta_low_seconds` alone is told.
+        eta_seconds: From now until it will have ended.
+        eta_low_seconds: With `eta_high_seconds` the bounds that hold four times of five.
+        eta_high_seconds: See `eta_low_seconds`.
+    """
 
     lane: Literal["interactive", "bulk"]
     position: int | None = None
+    capped: bool = False
     eta_seconds: float | None = None
     eta_low_seconds: float | None = None
     eta_high_seconds: float | None = None

@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import json
 import os
+import secrets
 import socket
 import sys
 from collections.abc import Callable, Sequence
@@ -17,10 +18,11 @@ from pipeline.adapters.minio_store import Endpoint, MinioObjects
 from pipeline.clock import now
 from pipeline.consumer import consume, settling
 from pipeline.errors import PipelineError
+from pipeline.lease import Lease
 from pipeline.lifecycle import repeat, serve
 from pipeline.logs import configure
 from pipeline.outbox import Relay
-from pipeline.ports import Bus, Pull
+from pipeline.ports.bus import Bus, Pull
 from pipeline.topology import BULK, INTERACTIVE
 from processors.budget import PixelBudget
 from processors.device import Device, Spec
@@ -50,6 +52,7 @@ async def run(settings: Settings, machine: Machine, sandbox: Sandbox, report: Re
     objects = MinioObjects(Endpoint.parse(settings.minio_url.get_secret_value()))
     client = mongo.connect(url)
     lost, loop = asyncio.Event(), asyncio.get_running_loop()
+    lease = Lease(settings.lease_seconds)
     loop.set_default_executor(ThreadPoolExecutor(max_workers=4 * LANES))
     device = Device(
         partial(_open, machine),
@@ -60,11 +63,13 @@ async def run(settings: Settings, machine: Machine, sandbox: Sandbox, report: Re
         documents = mongo.documents(mongo.database(client, url))
         relay = Relay(documents.jobs, bus)
         upscaler = Upscaler(objects, sandbox, _equipment(machine, device), Limits(max_pixels=settings.max_pixels))
-        worker = Worker(documents, objects, bus, relay, upscaler, now)
+        worker = Worker(report.process, documents, objects, bus, relay, upscaler, now, lease)
         pulls = await lanes(bus)
         await serve(
             bus,
-            lambda stop: consume(pulls, settling(worker.handle, bus), stop=stop, grace_seconds=GRACE_SECONDS),
+            lambda stop: consume(
+                pulls, settling(worker.handle, bus, lease=lease), stop=stop, grace_seconds=GRACE_SECONDS
+            ),
             lambda stop: repeat(
                 lambda: documents.workers.report(report.name, report.document(now())),
                 every_seconds=REPORT_EVERY_SECONDS,
@@ -119,7 +124,7 @@ def work() -> None:
     try:
         name = f"{socket.gethostname()}-{os.getpid()}"
         probed = probe(**machine.model_dump())
-        report = Report(name, now(), probed, model_rows(machine.models_dir))
+        report = Report(name, f"{name}-{secrets.token_hex(4)}", now(), probed, model_rows(machine.models_dir))
         asyncio.run(run(settings, machine, sandbox, report))
     finally:
         sandbox.close()

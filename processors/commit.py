@@ -7,7 +7,8 @@ from typing import Final
 from pipeline.errors import PipelineError, RetryLaterError
 from pipeline.job import Job, Output
 from pipeline.options import CONTENT_TYPES, Effective, extra_keys, output_key
-from pipeline.ports import JobStore, KeyRefusedError, ObjectMissingError, ObjectStore, PreconditionError
+from pipeline.ports.documents import JobStore
+from pipeline.ports.objects import KeyRefusedError, ObjectMissingError, ObjectStore, PreconditionError
 from pipeline.topology import OUTPUTS_BUCKET
 from processors.result import Made, Result
 
@@ -23,13 +24,17 @@ async def write_outputs(objects: ObjectStore, jobs: JobStore, job: Job, result: 
             `key_too_long`, or `storage_unavailable`.
         RetryLaterError: A later attempt of this run has written it: ours was given up for dead.
     """
-    effective = Effective.model_validate(job.options.effective)
-    keys = output_key(job.source.key, effective.format), *extra_keys(job.source.key, effective)
     written = [
         await _write(objects, jobs, job, key, made)
-        for key, made in reversed(list(zip(keys, result.outputs, strict=True)))
+        for key, made in reversed(list(zip(keys_of(job), result.outputs, strict=True)))
     ]
     return tuple(reversed(written))
+
+
+def keys_of(job: Job) -> tuple[str, ...]:
+    """Where the outputs of *job* go, the main one first."""
+    effective = Effective.model_validate(job.options.effective)
+    return output_key(job.source.key, effective.format), *extra_keys(job.source.key, effective)
 
 
 async def _write(objects: ObjectStore, jobs: JobStore, job: Job, key: str, made: Made) -> Output:
@@ -48,7 +53,8 @@ async def _write(objects: ObjectStore, jobs: JobStore, job: Job, key: str, made:
     )
 
 
-def _stamps(job: Job, digest: str) -> dict[str, str]:
+def stamps(job: Job, *, digest: str) -> dict[str, str]:
+    """What an output says of itself, as object metadata; *digest* is its sha256."""
     effective = Effective.model_validate(job.options.effective)
     return {
         "up-job": job.id,
@@ -57,7 +63,7 @@ def _stamps(job: Job, digest: str) -> dict[str, str]:
         "up-source-sequencer": job.source.sequencer or "",
         "up-sha256": digest,
         "up-model": effective.model,
-        "up-options": effective.model_dump_json(exclude_none=True),
+        "up-options": effective.model_dump_json(exclude_none=True, exclude={"deadline"}),
     }
 
 
@@ -75,7 +81,7 @@ async def _put(objects: ObjectStore, jobs: JobStore, job: Job, key: str, made: M
                 key,
                 made.body,
                 content_type=CONTENT_TYPES[made.format],
-                metadata=_stamps(job, digest),
+                metadata=stamps(job, digest=digest),
                 sha256=digest,
                 if_match=seen,
                 if_absent=seen is None,

@@ -5,22 +5,25 @@ import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from typing import Final
 
 import structlog
 
+from pipeline.clock import Clock
 from pipeline.job import Job
-from pipeline.ports import Clock, JobStore
-
-LEASE_SECONDS: Final = 45.0
-RENEW_SECONDS: Final = 5.0
+from pipeline.lease import LEASE_SECONDS, USUAL
+from pipeline.ports.documents import JobStore
 
 log = structlog.get_logger()
 
 
 @asynccontextmanager
 async def held(
-    jobs: JobStore, job: Job, *, clock: Clock, renew_seconds: float = RENEW_SECONDS
+    jobs: JobStore,
+    job: Job,
+    *,
+    clock: Clock,
+    lease_seconds: float = LEASE_SECONDS,
+    renew_seconds: float = USUAL.renew_seconds,
 ) -> AsyncIterator[threading.Event]:
     """Renew the lease until the block ends; the event is set once the job is no longer ours, or the block has ended.
 
@@ -34,12 +37,12 @@ async def held(
             await asyncio.sleep(renew_seconds)
             now = clock()
             try:
-                renewed = await jobs.renew(job, now + timedelta(seconds=LEASE_SECONDS))
+                renewed = await jobs.renew(job, now + timedelta(seconds=lease_seconds))
             except Exception:  # the database is away: the lease we have goes on until it lapses
                 log.exception("lease.renewal_deferred")
                 renewed = until is None or now < until
             else:
-                until = now + timedelta(seconds=LEASE_SECONDS)
+                until = now + timedelta(seconds=lease_seconds)
             if not renewed:
                 log.info("lease.lost")
                 lost.set()

@@ -6,7 +6,7 @@ from typing import Final
 
 import structlog
 
-from pipeline.ports import Bus
+from pipeline.ports.bus import Bus
 from pipeline.topology import progress_subject
 from pipeline.wire import Progress
 

@@ -17,9 +17,10 @@ REPORT_EVERY_SECONDS: Final = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The report of one process."""
+    """The report of one process; *process* is told apart from all before it, whose *name* may have been the same."""
 
     name: str
+    process: str
     started_at: datetime
     probe: Probe
     models: Sequence[Mapping[str, Any]]
@@ -27,11 +28,13 @@ class Report:
     def document(self, now: datetime) -> dict[str, Any]:
         """As stored and as `enlarger doctor` shows it."""
         return {
+            "process": self.process,
             "engine": self.probe.engine,
             "precision": self.probe.precision,
             "probe": asdict(self.probe),
             "models": list(self.models),
             "started_at": self.started_at,
+            "every_seconds": REPORT_EVERY_SECONDS,
             "seen_at": now,
         }
 
@@ -43,7 +46,7 @@ def model_rows(models_dir: Path) -> list[dict[str, Any]]:
 
 
 def _row(model: Model, *, available: bool) -> dict[str, Any]:
-    lacks_package = model.module is not None and not has_spandrel()
+    reason, remedy = (None, None) if available else _trouble(model)
     return {
         "name": model.name,
         "summary": model.summary,
@@ -53,5 +56,19 @@ def _row(model: Model, *, available: bool) -> dict[str, Any]:
         "licence": model.licence,
         "source": model.file or (model.release and model.release.source),
         "available": available,
-        "reason": "it needs the spandrel extra (spandrel and torch)" if lacks_package else model.reason,
+        "reason": reason,
+        "remedy": remedy,
     }
+
+
+def _trouble(model: Model) -> tuple[str, str]:
+    """Why *model* cannot be used here, and what mends it."""
+    again = "start the worker again"
+    reason = model.reason or ("it needs the spandrel extra (spandrel and torch)" if model.module else "")
+    if "spandrel extra" in reason and not has_spandrel():
+        return reason, f"pip install --no-deps --require-hashes -r requirements/spandrel.txt; then {again}"
+    if model.reason:
+        return model.reason, f"mend {model.file}, or take it out of the model folder; then {again}"
+    if model.file:
+        return "what was converted of its file is gone", f"python -m processors models ls; then {again}"
+    return "its weights are not here", f"python -m processors models pull {model.name}; then {again}"

@@ -15,7 +15,7 @@ import structlog
 from pipeline.errors import PipelineError
 from pipeline.job import Job
 from pipeline.options import Effective, ExtraOutput
-from pipeline.ports import ObjectMissingError, ObjectStore, PreconditionError
+from pipeline.ports.objects import ObjectMissingError, ObjectStore, PreconditionError
 from pipeline.sizes import Size, extra_size, output_sizes
 from processors.budget import PixelBudget
 from processors.canvas import Encoding

@@ -2,23 +2,31 @@
 
 import asyncio
 import threading
-from dataclasses import dataclass
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
 from pydantic import ValidationError
 
+from pipeline.clock import Clock
 from pipeline.errors import PipelineError, RetryLaterError, UnparseableError
 from pipeline.events import JobMessage, event_message, terminal_message
 from pipeline.failures import clear_error_file, write_error_file
-from pipeline.job import MAX_FAULTS, Job, Status, cancel, claim, fail, publish, release, succeed
+from pipeline.job import MAX_FAULTS, Job, Status, cancel, claim, expire, fail, publish, release, succeed
+from pipeline.lease import USUAL, Lease
 from pipeline.outbox import Relay
-from pipeline.ports import Bus, Clock, Delivery, Documents, ObjectStore
+from pipeline.ports.bus import Bus, Delivery
+from pipeline.ports.documents import Documents
+from pipeline.ports.objects import ObjectStore
 from processors.commit import write_outputs
 from processors.enlarge import Stopped
-from processors.lease import LEASE_SECONDS, held
+from processors.lease import held
 from processors.progress import Reporter
+from processors.quarantine import Quarantine
 from processors.result import GateError, Result
+from processors.reuse import earlier_result
 from processors.stopwatch import Stopwatch
 from processors.upscale import Upscaler
 
@@ -35,14 +43,17 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """Everything a lane needs; one worker serves all lanes of a process."""
+    """Everything a lane needs; one worker serves all lanes of a process, which reports under its *name*."""
 
+    name: str
     documents: Documents
     objects: ObjectStore
     bus: Bus
     relay: Relay
     upscaler: Upscaler
     clock: Clock
+    lease: Lease = USUAL
+    quarantine: Quarantine = field(default_factory=Quarantine)
 
     async def handle(self, delivery: Delivery) -> None:
         """Carry one message to its end; raises `UnparseableError`, or `RetryLaterError` to see it again."""
@@ -50,53 +61,82 @@ class Worker:
             message = JobMessage.model_validate_json(delivery.body)
         except ValidationError as error:
             raise UnparseableError(f"no job message: {error.error_count()} fields are wrong") from error
-        job = await self._claim(message)
-        if job is None:
-            return
-        with structlog.contextvars.bound_contextvars(job_id=job.id, run=job.run, attempt=job.attempt):
-            async with held(self.documents.jobs, job, clock=self.clock) as lost:
-                await self._attempt(job, lost)
+        while (job := await self._idle(message)) is not None:
+            async with self.quarantine.place(alone=bool(job.lapsed)):
+                if await self._try(job):
+                    return
 
-    async def _claim(self, message: JobMessage) -> Job | None:
-        """Take the job; None when there is nothing left to do for this message."""
-        while True:
-            job = await self.documents.jobs.get(message.job_id)
-            if job is None or job.run != message.run or job.status is Status.AWAITING_UPLOAD:
-                log.info("message.outdated", job_id=message.job_id, run=message.run)
-                return None
-            if job.terminal:
-                await self._announce(job)  # we may have died between the state and its event
-                return None
-            now = self.clock()
-            if job.leased(now) and job.lease_until is not None:
-                raise RetryLaterError((job.lease_until - now).total_seconds() + 0.5)
-            if job.faults + job.abandoned >= MAX_FAULTS:
-                await self._fail(job, _crashed(job))
-                return None
-            claimed = claim(job, now, lease_seconds=LEASE_SECONDS)
-            if await self.documents.jobs.save(claimed, [event_message(claimed, "job.started")]):
-                log.info("job.claimed", job_id=job.id, attempt=claimed.attempt)
-                return claimed
+    async def _idle(self, message: JobMessage) -> Job | None:
+        """The job that nobody holds; None when there is nothing left to do for this message."""
+        job = await self.documents.jobs.get(message.job_id)
+        if job is None or job.run != message.run or job.status is Status.AWAITING_UPLOAD:
+            log.info("message.outdated", job_id=message.job_id, run=message.run)
+            return None
+        now = self.clock()
+        if job.leased(now) and job.lease_until is not None:
+            raise RetryLaterError((job.lease_until - now).total_seconds() + 0.5)
+        if job.terminal:
+            await self._announce(job)  # we may have died between the state and its event
+        elif job.overdue(now):
+            await self._end(expire(job, now, reason="deadline"))
+        elif await self._deaths(job) >= MAX_FAULTS:
+            await self._fail(job, _crashed())
+        else:
+            return job
+        return None
+
+    async def _try(self, job: Job) -> bool:
+        """Claim the job and work on it; False when somebody has moved it on."""
+        job = claim(job, self.clock(), lease_seconds=self.lease.seconds, worker=self.name)
+        if not await self.documents.jobs.save(job, [event_message(job, "job.started")]):
+            return False
+        log.info("job.claimed", job_id=job.id, attempt=job.attempt)
+        with structlog.contextvars.bound_contextvars(job_id=job.id, run=job.run, attempt=job.attempt):
+            async with self._held(job) as lost:
+                await self._attempt(job, lost)
+        return True
+
+    def _held(self, job: Job) -> AbstractAsyncContextManager[threading.Event]:
+        seconds, renew_seconds = self.lease.seconds, self.lease.renew_seconds
+        return held(self.documents.jobs, job, clock=self.clock, lease_seconds=seconds, renew_seconds=renew_seconds)
+
+    async def _deaths(self, job: Job) -> int:
+        """How many workers have died with the job; one that was heard of after its lease had lapsed has not.
+
+        It was frozen, or cut off from the documents: that is no fault of the job's.
+        """
+        if len(job.lapsed) < MAX_FAULTS:
+            return len(job.lapsed)
+        reports = await self.documents.workers.list(min(lapse.at for lapse in job.lapsed))
+        seen = {report.get("process"): report["seen_at"] for report in reports}
+        return sum(lapse.worker not in seen or seen[lapse.worker] <= lapse.at for lapse in job.lapsed)
 
     async def _attempt(self, job: Job, lost: threading.Event) -> None:
         """One try: succeeds, fails, or gives the job back with the time to wait."""
         watch = Stopwatch(queue_seconds=_waited_seconds(job))
+
+        def stopping() -> bool:
+            return lost.is_set() or job.overdue(self.clock())
+
         try:
             await self.relay.send([event_message(job, "job.started")])
             reporter = Reporter(self.bus, job.id)
-            result = await self.upscaler.run(job, watch, on_stage=reporter.heard, should_stop=lost.is_set)
-            job = await self._pass_commit_point(job, lost)
+            with watch("get"):
+                result = await earlier_result(self.objects, self.documents, job)
+            if result is None:
+                result = await self.upscaler.run(job, watch, on_stage=reporter.heard, should_stop=stopping)
+            job = await self._pass_commit_point(job, stopping)
             await self._commit(job, result, watch)
-        except Stopped as error:
-            raise RetryLaterError(1.0) from error  # canceled: the next look acks; taken over: it waits for the lease
+        except Stopped:
+            await self._stopped(job)
         except RetryLaterError:
             raise
         except asyncio.CancelledError:
-            await asyncio.shield(self._release(job, "The worker was stopped.", fault=False))
+            await asyncio.shield(self._release(job, "worker_stopped", fault=False))
             raise
         except GateError as error:
             await self._measured(job, error.metrics, watch)
-            await self._give_up(job, error)
+            await self._fail(job, error)
         except PipelineError as error:
             await self._give_up(job, error)
         except Exception as error:
@@ -104,11 +144,19 @@ class Worker:
             if job.faults + 1 >= MAX_FAULTS:
                 await self._fail(job, _broken())
                 return
-            await self._defer(job, "An unexpected error; it is tried again.", fault=True, cause=error)
+            await self._defer(job, "internal_error", fault=True, cause=error)
 
-    async def _pass_commit_point(self, job: Job, lost: threading.Event) -> Job:
-        publishing = publish(job, self.clock(), lease_seconds=LEASE_SECONDS)
-        if lost.is_set() or not await self.documents.jobs.save(publishing):
+    async def _stopped(self, job: Job) -> None:
+        """Out of time: it ends. Canceled or taken over: the next look says so. Cut off from documents: given back."""
+        if job.overdue(self.clock()):
+            await self._end(expire(job, self.clock(), reason="deadline"))
+            return
+        await self._release(job, "storage_unavailable", fault=False)
+        raise RetryLaterError(1.0)
+
+    async def _pass_commit_point(self, job: Job, stopping: Callable[[], bool]) -> Job:
+        publishing = publish(job, self.clock(), lease_seconds=self.lease.seconds)
+        if stopping() or not await self.documents.jobs.save(publishing):
             raise Stopped
         return publishing
 
@@ -131,7 +179,7 @@ class Worker:
         if not error.retryable or (fault and job.faults + 1 >= MAX_FAULTS):
             await self._fail(job, error)
             return
-        await self._defer(job, error.detail, fault=fault, cause=error)
+        await self._defer(job, error.code, fault=fault, cause=error)
 
     async def _fail(self, job: Job, error: PipelineError) -> None:
         verdict = error.verdict if isinstance(error, GateError) else None
@@ -152,7 +200,7 @@ class Worker:
     async def _defer(self, job: Job, reason: str, *, fault: bool, cause: BaseException) -> None:
         await self._release(job, reason, fault=fault)
         delay = RETRY_DELAYS_SECONDS[min(job.attempt, len(RETRY_DELAYS_SECONDS)) - 1]
-        raise RetryLaterError(delay) from cause
+        raise RetryLaterError(min(delay, self.lease.longest_delay_seconds)) from cause
 
     async def _release(self, job: Job, reason: str, *, fault: bool) -> None:
         if not await self.documents.jobs.save(release(job, self.clock(), reason=reason, fault=fault)):
@@ -165,9 +213,9 @@ def _waited_seconds(job: Job) -> float:
     return max(0.0, (job.started_at - job.queued_at).total_seconds())
 
 
-def _crashed(job: Job) -> PipelineError:
+def _crashed() -> PipelineError:
     return PipelineError(
-        f"The job ended {job.faults + 1} workers or broke in them.",
+        f"The job has ended {MAX_FAULTS} workers.",
         code="worker_crashed",
         hint="Look at the picture and at the workers' logs; a retry starts a new run.",
     )

@@ -41,6 +41,12 @@ class Containers:
         self._started[name].get_wrapped_container().restart()
         self._wait(name)
 
+    def freeze(self, name: str) -> None:
+        self._started[name].get_wrapped_container().pause()
+
+    def thaw(self, name: str) -> None:
+        self._started[name].get_wrapped_container().unpause()
+
     def close(self) -> None:
         for container in reversed(self._started.values()):
             container.stop()

@@ -6,7 +6,7 @@ from typing import BinaryIO
 
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
-from pipeline.ports import ObjectInfo, ObjectStore
+from pipeline.ports.objects import ObjectInfo, ObjectStore
 
 WRITES = frozenset({"insert", "update", "delete", "findAndModify"})
 READS = frozenset({"find", "aggregate", "count", "getMore"})

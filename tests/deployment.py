@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,8 +83,13 @@ def s3_client(environment: dict[str, str]) -> Any:
 
 
 @contextmanager
-def deployed(servers: Servers, folder: Path) -> Iterator[Deployment]:
-    """Ingest, processors, notifier and api, each as its own process and account, until the block ends."""
+def deployed(
+    servers: Servers, folder: Path, own: Mapping[str, Mapping[str, str]] | None = None
+) -> Iterator[Deployment]:
+    """Ingest, processors, notifier and api, each as its own process and account, until the block ends.
+
+    *own*: settings of one service, by its name, on top of those that all have.
+    """
     settings = {
         "ENLARGER_CACHE_DIR": str(folder / "cache"),
         "ENLARGER_MODELS_DIR": str(folder / "models"),
@@ -92,7 +97,10 @@ def deployed(servers: Servers, folder: Path) -> Iterator[Deployment]:
         "ENLARGER_EGRESS_ALLOW": "127.0.0.0/8",
     }
     with ExitStack() as running:
-        services = {name: running.enter_context(servers.service(name, settings)) for name in SERVICES}
+        services = {
+            name: running.enter_context(servers.service(name, settings | dict((own or {}).get(name, {}))))
+            for name in SERVICES
+        }
         s3 = s3_client(servers.owner())
         running.callback(s3.close)
         headers = {"Authorization": f"Bearer {servers.token}"}

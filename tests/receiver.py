@@ -2,6 +2,7 @@
 
 import queue
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,6 +22,8 @@ class Received:
     path: str
     headers: dict[str, str]
     body: bytes
+    #: By the monotonic clock.
+    at_seconds: float
 
 
 @dataclass(slots=True)
@@ -31,6 +34,7 @@ class Receiver:
     answers: list[Answer] = field(default_factory=list)
     received: "queue.Queue[Received]" = field(default_factory=queue.Queue)
     count: int = 0
+    port: int = 0
 
     async def next(self, seconds: float = 10.0) -> Received:
         """The next request; `queue.Empty` after *seconds*."""
@@ -46,7 +50,8 @@ def receiving(answers: Sequence[Answer] = ()) -> Iterator[Receiver]:
             body = self.rfile.read(int(self.headers["content-length"]))
             status, headers = receiver.answers.pop(0) if receiver.answers else TAKEN
             receiver.count += 1
-            receiver.received.put(Received(self.path, {k.lower(): v for k, v in self.headers.items()}, body))
+            now = time.monotonic()
+            receiver.received.put(Received(self.path, {k.lower(): v for k, v in self.headers.items()}, body, now))
             self.send_response(status)
             for name, value in headers.items():
                 self.send_header(name, value)
@@ -56,7 +61,7 @@ def receiving(answers: Sequence[Answer] = ()) -> Iterator[Receiver]:
             """Keep test output quiet."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        receiver = Receiver(f"http://127.0.0.1:{server.server_port}/hook", list(answers))
+        receiver = Receiver(f"http://127.0.0.1:{server.server_port}/hook", list(answers), port=server.server_port)
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         try:

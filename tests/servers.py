@@ -4,15 +4,18 @@ Servers are named `nats`, `minio` and `mongo`. A test may stop, kill and restart
 """
 
 import os
+import signal
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
-from infra import ports
+from infra import binaries, ports
 from infra.addresses import ROOT, Addresses, local
 from infra.bootstrap import bootstrap
 from infra.envfile import owner_environment
@@ -20,6 +23,7 @@ from infra.secrets import Secrets, generate
 from infra.stack import Folders, Stack
 from infra.start import start_servers
 from infra.supervisor import Supervisor
+from pipeline.lease import USUAL, Lease
 
 
 class Provider(Protocol):
@@ -29,6 +33,8 @@ class Provider(Protocol):
     def stop(self, name: str) -> None: ...
     def kill(self, name: str) -> None: ...
     def restart(self, name: str) -> None: ...
+    def freeze(self, name: str) -> None: ...
+    def thaw(self, name: str) -> None: ...
     def close(self) -> None: ...
 
 
@@ -59,6 +65,14 @@ class Service:
     def kill(self) -> None:
         """SIGKILL; it stays down until `restart`."""
         self._portal.call(self._supervisor.kill, self.name)
+
+    def freeze(self) -> None:
+        """SIGSTOP, to it and its children: it keeps its connections and says nothing until `thaw`."""
+        os.killpg(self.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """SIGCONT."""
+        os.killpg(self.pid, signal.SIGCONT)
 
     def stop(self) -> int | None:
         """SIGTERM; its exit status."""
@@ -116,10 +130,23 @@ class Servers:
         """Start it again, stopping it first where it runs; same ports, same data."""
         self._provider.restart(name)
 
-    def bootstrap(self, secrets: Secrets | None = None) -> list[str]:
+    def freeze(self, name: str) -> None:
+        """It keeps its connections and says nothing until `thaw`."""
+        self._provider.freeze(name)
+
+    def thaw(self, name: str) -> None:
+        """It goes on where it stood."""
+        self._provider.thaw(name)
+
+    def rewire_minio(self, environment: Mapping[str, str]) -> None:
+        """Start a local MinIO again with *environment* on top of its own, for good."""
+        minio = self.stack.minio(binaries.find(binaries.MINIO, print))
+        self.call(self._supervisor.start, replace(minio, env={**minio.env, **environment}))
+
+    def bootstrap(self, secrets: Secrets | None = None, lease: Lease = USUAL) -> list[str]:
         """Run bootstrap once more; what it said."""
         said: list[str] = []
-        self.call(bootstrap, self.root, secrets or self.secrets, said.append)
+        self.call(partial(bootstrap, lease=lease), self.root, secrets or self.secrets, said.append)
         return said
 
     @contextmanager
@@ -137,6 +164,10 @@ class Servers:
     def call(self, function: Callable[..., Any], *args: Any) -> Any:
         """Run a coroutine function on the loop of the servers, from a test that has none."""
         return self._portal.call(function, *args)
+
+    def start_soon(self, function: Callable[..., Any], *args: Any) -> "Future[Any]":
+        """As `call`, without waiting for its end."""
+        return self._portal.start_task_soon(function, *args)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,23 +190,32 @@ class Processes:
     def restart(self, name: str) -> None:
         self.portal.call(self.supervisor.restart, name)
 
+    def freeze(self, name: str) -> None:
+        os.killpg(self.portal.call(self.supervisor.pid, name), signal.SIGSTOP)
+
+    def thaw(self, name: str) -> None:
+        os.killpg(self.portal.call(self.supervisor.pid, name), signal.SIGCONT)
+
     def close(self) -> None:
         """The supervisor's own `close` stops them."""
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[Servers]:
-    """Start the servers with their state in *folder*, bootstrap them, and stop all when the block ends."""
+def running(folder: Path, *, lease: Lease = USUAL, restarts: bool = False) -> Iterator[Servers]:
+    """Start the servers with their state in *folder*, bootstrap them, and stop all when the block ends.
+
+    *restarts*: what dies by itself is started again, as `make up` does it.
+    """
     stack = new_stack(folder)
     with ExitStack() as closing:
         portal = closing.enter_context(start_blocking_portal("asyncio"))
-        supervisor = portal.call(_supervisor, stack.folders.logs)
+        supervisor = portal.call(_supervisor, stack.folders.logs, restarts)
         closing.callback(portal.call, supervisor.close)
         provider = _provider(stack, portal, supervisor)
         closing.callback(provider.close)
         provider.start_all()
         servers = Servers(stack, provider, portal, supervisor)
-        servers.bootstrap()
+        servers.bootstrap(lease=lease)
         yield servers
 
 
@@ -204,5 +244,5 @@ def _provider(stack: Stack, portal: BlockingPortal, supervisor: Supervisor) -> P
             raise ValueError(f"SERVERS={other}: set it to processes or containers")
 
 
-async def _supervisor(logs: Path) -> Supervisor:
-    return Supervisor(logs)
+async def _supervisor(logs: Path, restarts: bool) -> Supervisor:  # noqa: FBT001 - a portal passes by position
+    return Supervisor(logs, restarts=restarts)

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.adapters.memory import MemoryObjects
+from pipeline.adapters.memory_objects import MemoryObjects
 from pipeline.job import Job, JobOptions, Source
 from pipeline.layers import resolve
 from pipeline.options import Options
-from pipeline.ports import ObjectInfo
+from pipeline.ports.objects import ObjectInfo
 from processors.budget import PixelBudget
 from processors.device import Device
 from processors.engines import open_engine, variants

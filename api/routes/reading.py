@@ -3,10 +3,11 @@
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from api import jobs
+from api import jobs, retrying
 from api.answers import JobPage, Metrics
 from api.exchange import answer, read_query
 from api.operations import operation
+from api.queues import Why
 from api.requests import JobsQuery
 from api.services import Services
 from pipeline.errors import PipelineError
@@ -22,6 +23,7 @@ async def list_jobs(request: Request[Services]) -> Response:
         services["documents"].jobs,
         request.user.owner,
         read_query(request, JobsQuery),
+        services["queues"],
         progress=services["progress"],
         public_url=services["public_url"],
     )
@@ -31,7 +33,13 @@ async def list_jobs(request: Request[Services]) -> Response:
 @operation("Read one job", answers={200: JobOut}, refusals=("job_not_found",))
 async def read_job(request: Request[Services]) -> Response:
     """`GET /v1/jobs/{job_id}`."""
-    return _shown(request, await _find(request))
+    return await _told(request, await _find(request))
+
+
+@operation("Tell in plain words what a job waits for, or how it ended", answers={200: Why}, refusals=("job_not_found",))
+async def explain_job(request: Request[Services]) -> Response:
+    """`GET /v1/jobs/{job_id}/why`."""
+    return answer(await request.state["queues"].why(await _find(request)))
 
 
 @operation(
@@ -56,7 +64,7 @@ async def read_metrics(request: Request[Services]) -> Response:
     job = await _find(request)
     document = await request.state["documents"].quality.get(job.id, job.run)
     if document is None:
-        hint = "They are there once the job has succeeded."
+        hint = "They are there once the job has succeeded, or has failed with quality_gate_failed."
         raise PipelineError(f"The job is {job.status}.", code="metrics_not_ready", hint=hint)
     return answer(Metrics.model_validate(document))
 
@@ -71,12 +79,26 @@ async def cancel_job(request: Request[Services]) -> Response:
     services = request.state
     store, owner, job_id = services["documents"].jobs, request.user.owner, request.path_params["job_id"]
     canceled = await jobs.cancel_job(store, services["relay"], owner, job_id, clock=services["clock"])
-    return _shown(request, canceled)
+    return await _told(request, canceled)
+
+
+@operation(
+    "Queue a new run of a job that failed, was canceled or expired; one that is under way is answered as it stands",
+    answers={202: JobOut},
+    refusals=("job_not_found", "job_not_retryable"),
+)
+async def retry_job(request: Request[Services]) -> Response:
+    """`POST /v1/jobs/{job_id}/retry`."""
+    services = request.state
+    owner, job_id = request.user.owner, request.path_params["job_id"]
+    job = await retrying.retry_job(services["documents"], services["relay"], owner, job_id, clock=services["clock"])
+    return await _told(request, job, 202)
 
 
 async def _find(request: Request[Services]) -> Job:
     return await jobs.find(request.state["documents"].jobs, request.user.owner, request.path_params["job_id"])
 
 
-def _shown(request: Request[Services], job: Job) -> Response:
-    return answer(jobs.show(job, request.state["progress"], public_url=request.state["public_url"]))
+async def _told(request: Request[Services], job: Job, status: int = 200) -> Response:
+    shown = jobs.show(job, request.state["progress"], public_url=request.state["public_url"])
+    return answer(await request.state["queues"].told(job, shown), status)

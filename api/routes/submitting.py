@@ -25,7 +25,8 @@ async def announce_upload(request: Request[Services]) -> Response:
     services = request.state
     wanted = await read_json(request, UploadRequest, _limits(services))
     announced = await services["submissions"].announce(request.user.owner, wanted)
-    job = show(announced.job, services["progress"], public_url=services["public_url"])
+    shown = show(announced.job, services["progress"], public_url=services["public_url"])
+    job = await services["queues"].told(announced.job, shown)
     created = UploadAnswer(job=job, form=announced.form, put=announced.put, expires_at=announced.job.expires_at)
     return answer(created, 201, {"location": job.urls.self})
 
@@ -43,7 +44,7 @@ async def submit_job(request: Request[Services]) -> Response:
         wanted = checked(UploadRequest, form.announcement(), _limits(services))
         job = await services["submissions"].receive(request.user.owner, wanted, form.file.file)
     shown = show(job, services["progress"], public_url=services["public_url"])
-    return answer(shown, 202, {"location": shown.urls.self, "retry-after": "1"})
+    return answer(await services["queues"].told(job, shown), 202, {"location": shown.urls.self, "retry-after": "1"})
 
 
 def _limits(services: Services) -> dict[str, int]:

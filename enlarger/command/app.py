@@ -2,7 +2,7 @@
 
 import typer
 
-from enlarger.command import jobs, service
+from enlarger.command import admin, dead, jobs, lanes, prefixes, retention, s3, service
 from enlarger.command.upscale import upscale
 
 app = typer.Typer(
@@ -13,12 +13,42 @@ app.command()(upscale)
 _jobs = typer.Typer(no_args_is_help=True, help="What was asked of the service.")
 _jobs.command()(jobs.ls)
 _jobs.command()(jobs.show)
+_jobs.command()(jobs.why)
 _jobs.command()(jobs.cancel)
+_jobs.command()(jobs.retry)
 app.add_typer(_jobs, name="jobs")
 
 _models = typer.Typer(no_args_is_help=True, help="What pictures can be enlarged with.")
 _models.command("ls")(service.models_ls)
 app.add_typer(_models, name="models")
 
+_lanes = typer.Typer(no_args_is_help=True, help="The two queues of jobs.")
+_lanes.command()(lanes.ls)
+_lanes.command()(lanes.pause)
+_lanes.command()(lanes.resume)
+app.add_typer(_lanes, name="lanes")
+
+_dead = typer.Typer(no_args_is_help=True, help="Messages that no service could read.")
+_dead.command()(dead.ls)
+_dead.command()(dead.show)
+_dead.command()(dead.replay)
+_dead.command()(dead.discard)
+app.add_typer(_dead, name="dead")
+
+_prefixes = typer.Typer(no_args_is_help=True, help="Presets that hold for all uploads below a folder.")
+_prefixes.command()(prefixes.ls)
+_prefixes.command("set")(prefixes.bind)
+_prefixes.command("unset")(prefixes.unbind)
+app.add_typer(_prefixes, name="prefixes")
+
+_s3, _credentials = (typer.Typer(no_args_is_help=True, help="S3 credentials that open one home each.") for _ in "12")
+_credentials.command()(s3.create)
+_credentials.command()(s3.ls)
+_credentials.command()(s3.revoke)
+_s3.add_typer(_credentials, name="credentials")
+app.add_typer(_s3, name="s3")
+
+app.command()(retention.retention)
+app.command()(admin.sweep)
 app.command()(service.doctor)
 app.command()(service.env)

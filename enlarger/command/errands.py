@@ -38,6 +38,10 @@ class Outcome:
     output: Path | None = None
     job_id: str | None = None
     error: EnlargerError | None = None
+    #: What to know of the result, as the service's stable words.
+    notes: tuple[str, ...] = ()
+    #: Where the further outputs lie in the bucket `outputs`.
+    further: tuple[str, ...] = ()
 
 
 def plan(photos: Iterable[Path], folder: Path, *, label: str, format_: str | None) -> list[Errand]:
@@ -62,6 +66,7 @@ def run(client: Client, errand: Errand, *, options: Mapping[str, Any], force: bo
         job_id = client.upload(errand.photo, options, on_progress=_share(watch, "upload")).id
         job = client.wait(job_id, on_progress=lambda job: watch(*stage(job)), timeout_seconds=LONGEST_WAIT_SECONDS)
         target = _renamed(errand.target, job.raise_for_status().outputs)
+        further = tuple(f"{output.bucket}/{output.key}" for output in job.outputs[1:])
         _refuse_existing(target, force=force)
         target.parent.mkdir(parents=True, exist_ok=True)
         output = client.result(job_id, target, on_progress=_share(watch, "download"), replace=force)
@@ -70,15 +75,15 @@ def run(client: Client, errand: Errand, *, options: Mapping[str, Any], force: bo
     except OSError as error:
         hint = "Check that the photograph can be read and that the output folder can be written."
         return Outcome(errand.photo, job_id=job_id, error=EnlargerError(str(error), code="file_unusable", hint=hint))
-    return Outcome(errand.photo, output=output, job_id=job_id)
+    return Outcome(errand.photo, output=output, job_id=job_id, notes=job.notes, further=further)
 
 
 def stage(job: Job) -> tuple[str, float | None]:
     """Say in a few words where a job stands, and the share done."""
     if job.status in {"processing", "publishing"} and job.progress is not None:
         return "enlarge", job.progress.percent / 100
-    position = job.queue.position if job.queue else None
-    return f"wait, {position} ahead" if position else job.status.replace("_", " "), None
+    place = job.queue.place if job.queue else ""
+    return f"wait, {place}" if place else job.status.replace("_", " "), None
 
 
 def suffix_of(format_: str) -> str:

@@ -1,5 +1,6 @@
-"""`enlarger jobs`: list, show and cancel."""
+"""`enlarger jobs`: list, show, explain, cancel and retry."""
 
+from collections.abc import Callable
 from itertools import islice
 from typing import Annotated
 
@@ -7,7 +8,7 @@ import typer
 
 from enlarger.client import Client
 from enlarger.command.session import AsJson, connected
-from enlarger.command.show import complain, print_json, print_story, print_table, when
+from enlarger.command.show import complain, print_json, print_line, print_story, print_table, when
 from enlarger.errors import EnlargerError
 from enlarger.models import Job, Metrics
 
@@ -45,6 +46,24 @@ def show(
             print_story(job, _measured(client, job))
 
 
+def why(
+    ctx: typer.Context,
+    job_id: Annotated[str, typer.Argument(metavar="JOB")],
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Tell in plain words what a job waits for, or how it ended, and what to do."""
+    with connected(ctx) as client:
+        told = client.why(job_id)
+    if as_json:
+        print_json(told.model_dump(mode="json", exclude_unset=True))
+        return
+    reason = f" ({told.status_reason})" if told.status_reason else ""
+    print_line(f"{told.job_id} is {told.status.replace('_', ' ')}{reason}.")
+    for line in filter(None, (told.detail, told.hint)):
+        print_line(line)
+
+
 def cancel(
     ctx: typer.Context,
     job_ids: Annotated[list[str], typer.Argument(metavar="JOB")],
@@ -52,18 +71,33 @@ def cancel(
     as_json: AsJson = False,
 ) -> None:
     """Cancel jobs that have not passed their commit point."""
-    canceled: list[Job] = []
+    _each(ctx, Client.cancel, job_ids, as_json=as_json)
+
+
+def retry(
+    ctx: typer.Context,
+    job_ids: Annotated[list[str], typer.Argument(metavar="JOB")],
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Start a new run of jobs that failed, expired or were canceled."""
+    _each(ctx, Client.retry, job_ids, as_json=as_json)
+
+
+def _each(ctx: typer.Context, act: Callable[[Client, str], Job], job_ids: list[str], *, as_json: bool) -> None:
+    """Do it to one job after the other, whether or not those before it could be done."""
+    done: list[Job] = []
     with connected(ctx) as client:
         for job_id in job_ids:
             try:
-                canceled.append(client.cancel(job_id))
+                done.append(act(client, job_id))
             except EnlargerError as error:
                 complain(error)
     if as_json:
-        print_json({"items": [_wire(job) for job in canceled]})
+        print_json({"items": [_wire(job) for job in done]})
     else:
-        print_table(("job", "status"), [(job.id, job.status) for job in canceled])
-    if len(canceled) < len(job_ids):
+        print_table(("job", "status"), [(job.id, job.status) for job in done])
+    if len(done) < len(job_ids):
         raise typer.Exit(1)
 
 
@@ -73,7 +107,7 @@ def _wire(job: Job) -> dict[str, object]:
 
 
 def _measured(client: Client, job: Job) -> Metrics | None:
-    if job.status != "succeeded":
+    if job.status != "succeeded" and job.quality is None:  # the gate has measured what it fails, too
         return None
     try:
         return client.metrics(job.id)

@@ -1,15 +1,17 @@
 """`enlarger models ls`, `doctor` and `env`: what the service offers, whether it works, how to reach it."""
 
 import shlex
+from collections.abc import Iterable
 from typing import Final
 
 import typer
 
+from enlarger.admin_models import Check, Worker
 from enlarger.command.session import AsJson, Session, connected, reporting
 from enlarger.command.settings import ENV_FILE, find_env_file, read_env_file
 from enlarger.command.show import pairs, print_json, print_line, print_table, when
 from enlarger.errors import EnlargerError
-from enlarger.models import Check, Worker
+from enlarger.models import Model
 
 #: What to do when a check fails, by a word of its name; the first that fits.
 ADVICE: Final = (
@@ -20,6 +22,10 @@ ADVICE: Final = (
     (("minio", "storage", "bucket"), "See that MinIO runs and that ENLARGER_MINIO_URL names it."),
     (("nats", "stream", "bus"), "See that nats-server runs with JetStream and that ENLARGER_NATS_URL names it."),
     (("mongo", "document"), "See that MongoDB runs and that ENLARGER_MONGO_URL names it."),
+    (
+        ("lane",),
+        "Look at the workers' log; `enlarger sweep` restores lost messages; then start the workers again.",
+    ),
     (("worker", "processor"), "Start a worker: `python -m processors`."),
 )
 OTHERWISE: Final = "Look at the log of `python -m api`."
@@ -38,7 +44,7 @@ def models_ls(ctx: typer.Context, *, as_json: AsJson = False) -> None:
             " ".join(f"{scale:g}" for scale in model.scales),
             model.architecture or "",
             model.licence or "",
-            "yes" if model.available else f"no: {model.reason or f'python -m processors models pull {model.name}'}",
+            "yes" if model.available else f"no: {'; '.join(_trouble(model))}",
         )
         for model in models
     ]
@@ -54,7 +60,8 @@ def doctor(ctx: typer.Context, *, as_json: AsJson = False) -> None:
     else:
         print_table(("check", "status", "seconds", "detail", "what to do"), map(_check_row, report.checks))
         print_line("")
-        print_table(("worker", "engine", "precision", "models", "seen", "probe"), map(_worker_row, report.workers))
+        print_table(("worker", "engine", "precision", "models", "heartbeat", "probe"), map(_worker_row, report.workers))
+        _print_unusable(report.workers)
     if not all(check.passed for check in report.checks):
         raise typer.Exit(1)
 
@@ -88,6 +95,32 @@ def _advice(name: str) -> str:
 
 
 def _worker_row(worker: Worker) -> tuple[str, ...]:
-    models = " ".join(map(str, worker.models))
-    probe = pairs(worker.probe or {})
-    return worker.name, worker.engine or "", worker.precision or "", models, when(worker.seen_at), probe
+    unusable = {model.name for model in worker.unusable}
+    models = " ".join(name for name in map(str, worker.models) if name not in unusable)
+    return (
+        worker.name,
+        worker.engine or "",
+        worker.precision or "",
+        models,
+        _heartbeat(worker),
+        pairs(worker.probe or {}),
+    )
+
+
+def _heartbeat(worker: Worker) -> str:
+    if worker.heartbeat_seconds is None:
+        return when(worker.seen_at)
+    age = f"{worker.heartbeat_seconds:.0f} s"
+    return f"no heartbeat for {age}" if worker.late else f"{age} ago"
+
+
+def _print_unusable(workers: Iterable[Worker]) -> None:
+    rows = [(model.name, worker.name, *_trouble(model)) for worker in workers for model in worker.unusable]
+    if rows:
+        print_line("")
+        print_table(("model", "not on", "because", "what to do"), rows)
+
+
+def _trouble(model: Model) -> tuple[str, str]:
+    """Why a model cannot be used, and what mends it."""
+    return model.reason or "its weights are not here", model.remedy or f"python -m processors models pull {model.name}"

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from enlarger.errors import EnlargerError
-from enlarger.models import Job, Metrics
+from enlarger.models import Job, Metrics, Queue
 
 GOOD = frozenset({"succeeded", "pass"})
 BAD = frozenset({"failed", "fail", "expired"})
@@ -63,7 +63,7 @@ def story(job: Job, metrics: Metrics | None) -> list[tuple[str, str]]:
         ("status", " ".join(filter(None, (job.status, job.status_reason)))),
         ("source", _picture(job.source.bucket, job.source.key, job.source.model_dump())),
         ("options", _options(job)),
-        ("queue", pairs(job.queue.model_dump()) if job.queue and not job.terminal else ""),
+        ("queue", _queue(job.queue) if job.queue and not job.terminal else ""),
         ("progress", f"{job.progress.percent:.1f} %" if job.progress and not job.terminal else ""),
         *(
             (name.removesuffix("_at"), when(getattr(job, name)))
@@ -112,6 +112,13 @@ def _picture(bucket: str, key: str, facts: Mapping[str, Any]) -> str:
     size = f"{facts['width']} x {facts['height']} px" if facts["width"] else ""
     weight = f"{facts['bytes']} bytes" if facts["bytes"] else ""
     return "  ".join(filter(None, (f"{bucket}/{key}", size, facts["format"], weight)))
+
+
+def _queue(queue: Queue) -> str:
+    eta, low, high = queue.eta_seconds, queue.eta_low_seconds, queue.eta_high_seconds
+    known = None not in (eta, low, high)
+    done = f"done in {eta:.0f} s ({low:.0f} to {high:.0f})" if known else ""
+    return "  ".join(filter(None, (queue.lane, queue.place, done)))
 
 
 def _options(job: Job) -> str:

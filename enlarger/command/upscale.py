@@ -2,7 +2,7 @@
 
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -14,8 +14,9 @@ from rich.console import Console
 from enlarger.command import wishes
 from enlarger.command.bars import Watching, bars
 from enlarger.command.errands import Errand, Outcome, Watch, plan, run
+from enlarger.command.notes import in_words
 from enlarger.command.session import AsJson, connected
-from enlarger.command.show import print_json, print_line, print_table
+from enlarger.command.show import print_json, print_line, print_table, printable
 
 _Photos = Annotated[list[Path], typer.Argument(metavar="PHOTO", exists=True, help="Photographs, or folders of them.")]
 _Output = Annotated[Path, typer.Option("--output", "-o", file_okay=False, metavar="DIR", help="Where the results go.")]
@@ -39,6 +40,7 @@ def upscale(  # noqa: PLR0913 - one parameter for each option of the command lin
     model: wishes.ModelName = None,
     preset: wishes.PresetName = None,
     denoise: wishes.Denoise = None,
+    face: wishes.Face = None,
     strength: wishes.Strength = None,
     format_: wishes.Format = None,
     quality: wishes.Quality = None,
@@ -46,15 +48,18 @@ def upscale(  # noqa: PLR0913 - one parameter for each option of the command lin
     metadata: wishes.Policy = None,
     gray: wishes.Gray = False,
     precision: wishes.Exactness = None,
+    deadline: wishes.Deadline = None,
+    also: wishes.Also = None,
     at_once: _AtOnce = 4,
     force: _Force = False,
     as_json: AsJson = False,
 ) -> None:
     """Enlarge photographs into DIR, each as <name>-<size>.<ext>, such as photo-x4.jpg."""
     size = {"scale": scale, "width": width, "height": height, "min": min_, "max": max_, "fit": fit}
-    style = {"model": model, "preset": preset, "denoise": denoise, "strength": strength, "gray": gray}
+    style = {"model": model, "preset": preset, "denoise": denoise, "face": face, "strength": strength}
     file = {"format": format_, "quality": quality, "lossless": lossless, "metadata": metadata}
-    given = wishes.options(size | style | file | {"precision": precision})
+    more = {"gray": gray, "precision": precision, "deadline": deadline, "outputs": wishes.outputs(also or ())}
+    given = wishes.options(size | style | file | more)
     errands = plan(photos, output, label=wishes.label(given), format_=given.get("format"))
     if not errands:
         raise typer.BadParameter("no pictures in there", param_hint="PHOTO")
@@ -110,13 +115,28 @@ def _report(outcomes: Sequence[Outcome], *, as_json: bool) -> None:
     for outcome in outcomes:
         if outcome.output:
             print_line(str(outcome.output))
+        for said in _remarks(outcome):
+            print(printable(f"{outcome.photo}: {said}"), file=sys.stderr)
     failed = [(str(outcome.photo), outcome.error) for outcome in outcomes if outcome.error]
     if failed:
         rows = [(photo, error.code, error.detail, error.hint) for photo, error in failed]
         print_table(("photograph", "failed with", "because", "what to do"), rows, stderr=True)
 
 
+def _remarks(outcome: Outcome) -> Iterator[str]:
+    yield from map(in_words, outcome.notes)
+    for place in outcome.further:
+        yield f"a further output lies in the bucket, {place}"
+
+
 def _wire(outcome: Outcome) -> Mapping[str, Any]:
     error = outcome.error and {"code": outcome.error.code, "detail": outcome.error.detail, "hint": outcome.error.hint}
     output = outcome.output and str(outcome.output)
-    return {"photo": str(outcome.photo), "output": output, "job_id": outcome.job_id, "error": error}
+    return {
+        "photo": str(outcome.photo),
+        "output": output,
+        "further": outcome.further,
+        "notes": outcome.notes,
+        "job_id": outcome.job_id,
+        "error": error,
+    }

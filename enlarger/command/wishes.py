@@ -1,6 +1,7 @@
 """What `enlarger upscale` can ask of the service: its flags, as the options that the service takes."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Annotated, Any, Final
 
@@ -9,6 +10,7 @@ import typer
 #: What people type for a format, and its name on the wire.
 FORMAT_ALIASES: Final = {"jpg": "jpeg", "tif": "tiff"}
 DEFAULT_SCALE: Final = 4
+_NUMBER: Final = re.compile("[0-9]{1,9}")
 #: Options that say how large the result is, and how each is written into its name.
 SIZES: Final = {"scale": "x", "width": "w", "height": "h", "min": "min", "max": "max", "fit": "fit"}
 
@@ -55,23 +57,50 @@ ModelName = Annotated[
 ]
 PresetName = Annotated[Preset | None, typer.Option("--preset", help="Named options; what else you say wins.")]
 Denoise = Annotated[str | None, typer.Option(metavar="0..100", help="Or none, low, medium, high.")]
+Face = Annotated[int | None, typer.Option(min=0, max=100, help="How much of a face model shows.")]
 Strength = Annotated[int | None, typer.Option(min=0, max=100, help="How much of the network shows, over Lanczos.")]
 Format = Annotated[
     str | None, typer.Option("--format", help="jpg, png, webp, avif or tiff; else the photograph's own.")
 ]
 Quality = Annotated[int | None, typer.Option(min=1, max=100, help="For formats that lose something.")]
+Also = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--also",
+        metavar="FORMAT[:WIDTH[:QUALITY]]",
+        help="One more output of the same inference, such as webp:800:80; again for more.",
+    ),
+]
 Lossless = Annotated[bool, typer.Option("--lossless", help="Every pixel exactly: webp, png, tiff.")]
 Policy = Annotated[Metadata | None, typer.Option("--metadata", help="What becomes of EXIF and XMP.")]
 Gray = Annotated[bool, typer.Option("--gray", help="Without colour.")]
+Deadline = Annotated[
+    int | None, typer.Option(min=1, metavar="SECONDS", help="The job expires so long after the upload.")
+]
 Exactness = Annotated[Precision | None, typer.Option("--precision", help="fast may trade exactness for speed.")]
 
 
 def options(flags: Mapping[str, Any]) -> dict[str, Any]:
     """The options of a request: what was said, and the scale that the names of results promise."""
-    said = {name: value for name, value in flags.items() if value is not None and value is not False}
+    said = {name: value for name, value in flags.items() if value is not None and value is not False and value != []}
     if "format" in said:
         said["format"] = FORMAT_ALIASES.get(said["format"], said["format"])
     return said if said.keys() & SIZES.keys() else {"scale": DEFAULT_SCALE} | said
+
+
+def outputs(texts: Iterable[str]) -> list[dict[str, Any]]:
+    """What `--also` asks for, as the option `outputs`: FORMAT[:WIDTH[:QUALITY]], where each may be left empty."""
+    return [_output(text) for text in texts]
+
+
+def _output(text: str) -> dict[str, Any]:
+    format_, width, quality, *rest = [*text.split(":"), "", ""]
+    numbers = {name: value for name, value in (("width", width), ("quality", quality)) if value}
+    if any(rest) or len(rest) > 2 or not all(map(_NUMBER.fullmatch, numbers.values())) or not (format_ or numbers):
+        hint = "write FORMAT[:WIDTH[:QUALITY]], such as webp, webp:800 or webp::80"
+        raise typer.BadParameter(f"{text!r} is no output: {hint}", param_hint="--also")
+    kind = {"format": FORMAT_ALIASES.get(format_, format_)} if format_ else {}
+    return kind | {name: int(value) for name, value in numbers.items()}
 
 
 def label(wanted: Mapping[str, Any]) -> str:

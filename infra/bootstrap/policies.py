@@ -2,6 +2,7 @@
 
 from typing import Any, Final
 
+from pipeline.adapters.minio_credentials import PARENT, reach
 from pipeline.topology import OUTPUTS_BUCKET, UPLOADS_BUCKET
 
 #: Error files lie beside outputs: ingest writes them, a later success removes them.
@@ -30,6 +31,8 @@ POLICIES: Final[dict[str, dict[str, Any]]] = {
         _allow("GetObject", f"{UPLOADS_BUCKET}/*"),
         _allow("ListBucket", UPLOADS_BUCKET),
         _allow("PutObject", ERROR_FILES),
+        _allow("DeleteObject", f"{UPLOADS_BUCKET}/*"),  # retention alone deletes, and looks whose output it is
+        _allow("GetObject DeleteObject", f"{OUTPUTS_BUCKET}/*"),
     ),
     "processors": _policy(
         _allow("GetObject", f"{UPLOADS_BUCKET}/*"),
@@ -41,6 +44,7 @@ POLICIES: Final[dict[str, dict[str, Any]]] = {
         _allow("PutObject DeleteObject", CANARIES),
         _allow("GetObject", f"{OUTPUTS_BUCKET}/*"),
     ),
+    PARENT: _policy(*reach("~")),  # what it makes for one home can never reach more than this
     "owner": _policy(
         _allow("GetBucketLocation ListAllMyBuckets", "*"),
         _allow("ListBucket ListBucketMultipartUploads", UPLOADS_BUCKET),

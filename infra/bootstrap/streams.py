@@ -16,6 +16,7 @@ from nats.js.api import (
 from nats.js.errors import NotFoundError
 
 from infra.errors import SetupError
+from pipeline.lease import USUAL, Lease
 from pipeline.topology import DURABLES, STREAMS, DurableSpec, StreamSpec
 
 #: Messages with the same id within this time are stored once.
@@ -23,14 +24,14 @@ DUPLICATES_SECONDS: Final = 120.0
 _RETENTION: Final = {"limits": RetentionPolicy.LIMITS, "workqueue": RetentionPolicy.WORK_QUEUE}
 
 
-async def ensure(js: JetStreamContext) -> str:
+async def ensure(js: JetStreamContext, lease: Lease = USUAL) -> str:
     """Bring every stream and durable of the topology to its wanted configuration; return a line for the log.
 
     Raises:
         SetupError: One is there with a configuration that only its deletion could change.
     """
     changed = [stream.name for stream in STREAMS if await _stream(js, stream)]
-    changed += [f"{durable.stream}/{durable.name}" for durable in DURABLES if await _durable(js, durable)]
+    changed += [f"{durable.stream}/{durable.name}" for durable in DURABLES if await _durable(js, durable, lease)]
     return f"streams: {len(STREAMS)} streams and {len(DURABLES)} durables, changed: {', '.join(changed) or 'none'}"
 
 
@@ -64,11 +65,11 @@ def _wanted(spec: StreamSpec, present: StreamConfig) -> StreamConfig:
     )
 
 
-async def _durable(js: JetStreamContext, spec: DurableSpec) -> bool:
+async def _durable(js: JetStreamContext, spec: DurableSpec, lease: Lease) -> bool:
     try:
         present = (await js.consumer_info(spec.stream, spec.name)).config
     except NotFoundError:
-        await js.add_consumer(spec.stream, _wanted_durable(spec, ConsumerConfig(durable_name=spec.name)))
+        await js.add_consumer(spec.stream, _wanted_durable(spec, ConsumerConfig(durable_name=spec.name), lease))
         return True
     if (present.ack_policy, present.deliver_policy) != (AckPolicy.EXPLICIT, DeliverPolicy.ALL):
         raise SetupError(
@@ -76,20 +77,20 @@ async def _durable(js: JetStreamContext, spec: DurableSpec) -> bool:
             f" {present.deliver_policy}, wanted explicit and all; the bus cannot change that: delete it with"
             f" `nats consumer rm {spec.stream} {spec.name}` and start again"
         )
-    if present == (wanted := _wanted_durable(spec, present)):
+    if present == (wanted := _wanted_durable(spec, present, lease)):
         return False
     await js.add_consumer(spec.stream, wanted)
     return True
 
 
-def _wanted_durable(spec: DurableSpec, present: ConsumerConfig) -> ConsumerConfig:
+def _wanted_durable(spec: DurableSpec, present: ConsumerConfig, lease: Lease) -> ConsumerConfig:
     return replace(
         present,
         durable_name=spec.name,
         filter_subject=spec.filter_subject,
         ack_policy=AckPolicy.EXPLICIT,
         deliver_policy=DeliverPolicy.ALL,
-        ack_wait=spec.ack_wait_seconds,
+        ack_wait=lease.ack_wait_seconds,
         max_deliver=-1,  # attempts are counted at claim: an outage of ours uses up nobody's tries
         inactive_threshold=None,
     )

@@ -1,26 +1,17 @@
-"""The ports in memory, for unit tests alone: same contract, no server. Nothing a user runs uses them."""
+"""The document stores in memory, for unit tests alone: same contract, no server. Nothing a user runs uses them."""
 
-import asyncio
-import hashlib
-from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from fnmatch import fnmatchcase
-from typing import Any, BinaryIO
+from datetime import datetime
+from typing import Any
 
+from pipeline.adapters.memory_counters import MemoryCounters
+from pipeline.adapters.memory_lanes import MemoryLanes
+from pipeline.adapters.memory_prefixes import MemoryPrefixes
 from pipeline.events import Message
-from pipeline.job import Job, Status
-from pipeline.ports import (
-    Delivery,
-    Documents,
-    ObjectInfo,
-    ObjectMissingError,
-    PreconditionError,
-    SourceRecord,
-    Token,
-)
-from pipeline.topology import DURABLES
+from pipeline.job import WORKED_ON, Job, Status
+from pipeline.ports.documents import Documents, SourceRecord, Token
 
 
 class MemoryJobs:
@@ -72,8 +63,24 @@ class MemoryJobs:
         return min(limit, sum(job.owner == owner and not job.terminal for job in self.jobs.values()))
 
     async def overdue(self, now: datetime, *, limit: int) -> list[Job]:
-        waiting = [job for job in self.jobs.values() if job.status is Status.AWAITING_UPLOAD]
-        return [job for job in waiting if job.expires_at is not None and job.expires_at < now][:limit]
+        return [job for job in self.jobs.values() if job.overdue(now) and not job.leased(now)][:limit]
+
+    async def adrift(
+        self, queued_before: datetime, now: datetime, *, limit: int, after: tuple[datetime, str] | None = None
+    ) -> list[Job]:
+        idle = [job for job in self.jobs.values() if job.status in WORKED_ON and not job.leased(now)]
+        placed = {(job.queued_at, job.id): job for job in idle if job.queued_at and not self.outbox[job.id]}
+        before = [place for place in sorted(placed) if place[0] < queued_before]
+        return [placed[place] for place in before if after is None or place > after][:limit]
+
+    async def ahead(self, job: Job, *, limit: int) -> int:
+        mine = (job.queued_at, job.id)
+        queued = [each for each in self.jobs.values() if each.status is Status.QUEUED and each.queued_at]
+        return min(limit, sum((each.queued_at, each.id) < mine for each in queued if each.lane == job.lane))
+
+    async def tally(self, *, limit: int) -> dict[Status, int]:
+        counted = Counter(job.status for job in self.jobs.values())
+        return {status: min(limit, counted[status]) for status in Status}
 
     async def unrelayed(self, before: datetime, *, limit: int) -> list[Message]:
         waiting = [entries for id_, entries in self.outbox.items() if entries and self.jobs[id_].updated_at < before]
@@ -96,9 +103,14 @@ class MemorySources:
     async def get(self, key: str) -> SourceRecord | None:
         return self.records.get(key)
 
-    async def advance(self, record: SourceRecord) -> bool:
+    async def insert(self, record: SourceRecord) -> bool:
+        return self.records.setdefault(record.key, record) is record
+
+    async def advance(self, record: SourceRecord, *, seen: SourceRecord | None = None) -> bool:
         stored = self.records.get(record.key)
         if stored is not None and stored.sequencer >= record.sequencer:
+            return False
+        if seen is not None and (stored is None or stored.sequencer != seen.sequencer):
             return False
         self.records[record.key] = record
         return True
@@ -152,156 +164,6 @@ def documents() -> Documents:
     async def ping() -> None:
         return None
 
-    return Documents(MemoryJobs(), MemorySources(), MemoryQuality(), MemoryAccounts(), MemoryWorkers(), ping)
-
-
-class MemoryObjects:
-    """`ObjectStore` in a dictionary; ETags are MD5 as S3 makes them."""
-
-    def __init__(self) -> None:
-        self.stored: dict[tuple[str, str], tuple[ObjectInfo, bytes]] = {}
-
-    async def head(self, bucket: str, key: str) -> ObjectInfo:
-        return self._find(bucket, key)[0]
-
-    async def read(
-        self, bucket: str, key: str, *, first_bytes: int | None = None, if_match: str | None = None
-    ) -> tuple[ObjectInfo, bytes]:
-        info, body = self._find(bucket, key)
-        if if_match is not None and info.etag != if_match:
-            raise PreconditionError(key)
-        return info, body[:first_bytes]
-
-    async def put(  # noqa: PLR0913 - an S3 write has these parts
-        self,
-        bucket: str,
-        key: str,
-        body: bytes | memoryview | BinaryIO,
-        *,
-        content_type: str,
-        metadata: Mapping[str, str] | None = None,
-        sha256: str | None = None,
-        if_match: str | None = None,
-        if_absent: bool = False,
-    ) -> str:
-        del content_type, sha256
-        present = self.stored.get((bucket, key))
-        if (if_absent and present) or (if_match is not None and (present is None or present[0].etag != if_match)):
-            raise PreconditionError(key)
-        data = bytes(body) if isinstance(body, bytes | memoryview) else await asyncio.to_thread(_whole, body)
-        etag = hashlib.md5(data, usedforsecurity=False).hexdigest()
-        info = ObjectInfo(key, len(data), etag, datetime.now(UTC), dict(metadata or {}))
-        self.stored[bucket, key] = (info, data)
-        return etag
-
-    async def delete(self, bucket: str, key: str) -> None:
-        self.stored.pop((bucket, key), None)
-
-    async def list(self, bucket: str) -> AsyncIterator[ObjectInfo]:
-        for (place, _), (info, _) in sorted(self.stored.items()):
-            if place == bucket:
-                yield info
-
-    async def ping(self) -> None:
-        return None
-
-    def _find(self, bucket: str, key: str) -> tuple[ObjectInfo, bytes]:
-        if (bucket, key) not in self.stored:
-            raise ObjectMissingError(key)
-        return self.stored[bucket, key]
-
-
-def _whole(file: BinaryIO) -> bytes:
-    file.seek(0)
-    return file.read()
-
-
-@dataclass(slots=True)
-class MemoryDelivery:
-    """`Delivery` that writes down how it was settled."""
-
-    subject: str
-    body: bytes
-    stream: str = "TEST"
-    deliveries: int = 1
-    settled: list[str | tuple[str, float]] = field(default_factory=list)
-    again: Callable[["MemoryDelivery"], None] = lambda _: None
-
-    async def ack(self) -> None:
-        self.settled.append("ack")
-
-    async def nak(self, delay_seconds: float) -> None:
-        self.settled.append(("nak", delay_seconds))
-        self.again(self)
-
-    async def term(self) -> None:
-        self.settled.append("term")
-
-    async def extend(self) -> None:
-        self.settled.append("extend")
-
-
-class MemoryBus:
-    """`Bus` with one queue per durable; naks come back at once."""
-
-    def __init__(self) -> None:
-        self.published: list[Message] = []
-        self._queues: dict[str, deque[MemoryDelivery]] = {spec.name: deque() for spec in DURABLES}
-        self._arrived = asyncio.Event()
-        self._listeners: list[tuple[str, Callable[[str, bytes], None]]] = []
-        self.closed = asyncio.Event()
-
-    async def publish(self, message: Message) -> None:
-        if any(message.id == earlier.id for earlier in self.published):
-            return
-        self.published.append(message)
-        for spec in DURABLES:
-            if fnmatchcase(message.subject, spec.filter_subject):
-                self._put(spec.name, MemoryDelivery(message.subject, message.body.encode(), spec.stream, 0))
-
-    async def pull(self, *durables: str) -> "MemoryPull":
-        return MemoryPull(self, durables)
-
-    async def shout(self, subject: str, body: bytes) -> None:
-        for pattern, heard in self._listeners:
-            if fnmatchcase(subject, pattern):
-                heard(subject, body)
-
-    async def listen(self, subject: str, heard: Callable[[str, bytes], None]) -> None:
-        self._listeners.append((subject, heard))
-
-    async def ping(self) -> None:
-        return None
-
-    def _put(self, durable: str, delivery: MemoryDelivery) -> None:
-        delivery.again = lambda this: self._put(durable, this)
-        self._queues[durable].append(delivery)
-        self._arrived.set()
-
-    async def take(self, durables: Sequence[str], timeout_seconds: float) -> MemoryDelivery | None:
-        for durable in durables:
-            if self._queues[durable]:
-                delivery = self._queues[durable].popleft()
-                delivery.deliveries += 1
-                return delivery
-        self._arrived.clear()
-        try:
-            async with asyncio.timeout(timeout_seconds):
-                await self._arrived.wait()
-        except TimeoutError:
-            return None
-        return await self.take(durables, timeout_seconds)
-
-
-@dataclass(slots=True)
-class MemoryPull:
-    """`Pull` on a `MemoryBus`."""
-
-    bus: MemoryBus
-    durables: Sequence[str]
-    turn: int = 0
-
-    async def next(self, timeout_seconds: float) -> Delivery | None:
-        self.turn += 1
-        order = tuple(reversed(self.durables)) if self.turn % 4 == 0 else self.durables
-        return await self.bus.take(order, timeout_seconds)
+    jobs, accounts, workers, counters = MemoryJobs(), MemoryAccounts(), MemoryWorkers(), MemoryCounters()
+    lanes = MemoryLanes(jobs.jobs)
+    return Documents(jobs, MemorySources(), MemoryQuality(), accounts, workers, counters, lanes, MemoryPrefixes(), ping)

@@ -9,7 +9,7 @@ from botocore.credentials import Credentials
 from minio.datatypes import PostPolicy
 
 from pipeline.adapters.minio_store import Endpoint
-from pipeline.ports import UploadForm, UploadPut
+from pipeline.ports.objects import UploadForm, UploadPut
 from pipeline.topology import REGION, UPLOADS_BUCKET
 
 

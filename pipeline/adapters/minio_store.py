@@ -17,7 +17,7 @@ from minio.credentials.credentials import Credentials
 from minio.signer import sign_v4_s3
 
 from pipeline.errors import storage_unavailable
-from pipeline.ports import KeyRefusedError, ObjectInfo, ObjectMissingError, PreconditionError
+from pipeline.ports.objects import KeyRefusedError, ObjectInfo, ObjectMissingError, PreconditionError
 from pipeline.topology import REGION
 
 CHUNK_BYTES: Final = 1 << 20
@@ -26,6 +26,8 @@ METADATA_PREFIX: Final = "x-amz-meta-"
 TIMEOUT: Final = httpx2.Timeout(connect=5, read=60, write=60, pool=60)
 #: Credentials or a clock that somebody has to mend, a request that took too long, too many of them.
 NOT_THE_JOBS_FAULT: Final = frozenset({403, 408, 429})
+#: How a gateway to a file system says that `a` and `a/b` cannot both be there, or that a name is too long.
+PATH_CONFLICTS: Final = (b"<Code>ObjectParentIsFile</Code>", b"<Code>ExistingObjectIsDirectory</Code>")
 UNSIGNED: Final = "UNSIGNED-PAYLOAD"
 #: What is sent, and the headers that describe it.
 Body: TypeAlias = tuple[bytes | AsyncIterator[bytes] | None, dict[str, str]]
@@ -211,13 +213,17 @@ def _checked(answer: httpx2.Response, key: str) -> httpx2.Response:
         raise ObjectMissingError(key)
     if answer.status_code == 412:
         raise PreconditionError(key)
-    if answer.status_code == 400 and answer.request.method == "PUT":
+    if answer.request.method == "PUT" and (answer.status_code == 400 or _is_taken_by_path(answer)):
         raise KeyRefusedError(key)
     if answer.status_code in NOT_THE_JOBS_FAULT or answer.status_code >= 500:
         raise storage_unavailable(f"objects, status {answer.status_code}")
     if answer.status_code != 416:
         answer.raise_for_status()
     return answer
+
+
+def _is_taken_by_path(answer: httpx2.Response) -> bool:
+    return answer.status_code == 409 and any(code in answer.content for code in PATH_CONFLICTS)
 
 
 def _info(key: str, answer: httpx2.Response) -> ObjectInfo:

@@ -1,33 +1,33 @@
 """The document stores on MongoDB: single-document compare-and-set, nothing that a look-alike would lack."""
 
-import functools
-import inspect
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from datetime import datetime
-from typing import Any, Final, ParamSpec, TypeVar
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from bson.codec_options import CodecOptions
 from pymongo import ASCENDING, DESCENDING, AsyncMongoClient, IndexModel
 from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import ConnectionFailure, DuplicateKeyError
+from pymongo.errors import DuplicateKeyError
 from pymongo.monitoring import CommandListener
 
-from pipeline.errors import storage_unavailable
+from pipeline.adapters.mongo_away import answering
+from pipeline.adapters.mongo_counters import MongoCounters
+from pipeline.adapters.mongo_lanes import MongoLanes, ahead
+from pipeline.adapters.mongo_prefixes import MongoPrefixes
 from pipeline.events import Message
-from pipeline.job import TERMINAL, Job, Status
-from pipeline.ports import Documents, SourceRecord, Token
+from pipeline.job import EXPIRABLE, TERMINAL, WORKED_ON, Job, Status
+from pipeline.ports.documents import Documents, SourceRecord, Token
 from pipeline.topology import DATABASE, DAY_SECONDS
 
 Document = dict[str, Any]
-Store = TypeVar("Store")
-Found = TypeVar("Found")
-Given = ParamSpec("Given")
 Database = AsyncDatabase[Document]
 
 UNFINISHED: Final = [status.value for status in Status if status not in TERMINAL]
+MORTAL: Final = [status.value for status in Status if status in EXPIRABLE]
+BUSY: Final = [status.value for status in Status if status in WORKED_ON]
 #: What bootstrap creates, by collection.
 INDEXES: Final[Mapping[str, Sequence[IndexModel]]] = {
     "jobs": (
@@ -36,10 +36,26 @@ INDEXES: Final[Mapping[str, Sequence[IndexModel]]] = {
         IndexModel([("owner", ASCENDING), ("source.key", ASCENDING), ("_id", DESCENDING)], name="owner_key_newest"),
         IndexModel([("outbox.id", ASCENDING)], name="outbox_id", sparse=True),
         IndexModel([("status", ASCENDING), ("expires_at", ASCENDING)], name="status_expiry"),
+        IndexModel([("status", ASCENDING), ("queued_at", ASCENDING), ("_id", ASCENDING)], name="status_queued"),
+        IndexModel([("removed_at", ASCENDING), ("source.key", ASCENDING)], name="removed_key"),
+        IndexModel(
+            [("lane", ASCENDING), ("status", ASCENDING), ("queued_at", ASCENDING), ("_id", ASCENDING)],
+            name="lane_status_queued",
+        ),
+        IndexModel(
+            [("lane", ASCENDING), ("status", ASCENDING), ("completed_at", DESCENDING)], name="lane_status_completed"
+        ),
     ),
     "deliveries": (
         IndexModel([("event_id", ASCENDING), ("endpoint", ASCENDING)], name="event_endpoint", unique=True),
         IndexModel([("status", ASCENDING), ("next_attempt_at", ASCENDING)], name="due"),
+    ),
+    "sources": (
+        IndexModel(
+            [("sequencer", ASCENDING)],
+            name="returned",
+            partialFilterExpression={"retained": True, "deleted": False},
+        ),
     ),
     "workers": (IndexModel([("seen_at", ASCENDING)], name="forgotten", expireAfterSeconds=DAY_SECONDS),),
 }
@@ -72,26 +88,9 @@ def documents(db: Database) -> Documents:
     async def ping() -> None:
         await db.command("ping")
 
-    return Documents(MongoJobs(db), MongoSources(db), MongoQuality(db), MongoAccounts(db), MongoWorkers(db), ping)
-
-
-def _answering(store: type[Store]) -> type[Store]:
-    """Let every method of *store* raise `storage_unavailable` while the server is away, as the ports promise."""
-
-    def wrapped(method: Callable[Given, Awaitable[Found]]) -> Callable[Given, Awaitable[Found]]:
-        @functools.wraps(method)
-        async def answered(*args: Given.args, **kwargs: Given.kwargs) -> Found:
-            try:
-                return await method(*args, **kwargs)
-            except ConnectionFailure as error:
-                raise storage_unavailable(f"documents, {type(error).__name__}") from error
-
-        return answered
-
-    for name, method in list(vars(store).items()):
-        if inspect.iscoroutinefunction(method):
-            setattr(store, name, wrapped(method))
-    return store
+    accounts, workers, counters = MongoAccounts(db), MongoWorkers(db), MongoCounters(db)
+    stores = MongoJobs(db), MongoSources(db), MongoQuality(db), accounts, workers, counters, MongoLanes(db)
+    return Documents(*stores, MongoPrefixes(db), ping)
 
 
 def _stored(job: Job) -> Document:
@@ -100,15 +99,21 @@ def _stored(job: Job) -> Document:
     return document
 
 
-def _job(document: Document) -> Job:
+def job_of(document: Document) -> Job:
+    """The job that a document of the collection `jobs` holds."""
     return Job.model_validate({"id": document.pop("_id"), **document})
+
+
+def source_of(document: Document) -> SourceRecord:
+    """The record that a document of the collection `sources` holds."""
+    return SourceRecord(key=document.pop("_id"), **document)
 
 
 def _entries(outbox: Sequence[Message]) -> list[Document]:
     return [message.model_dump() for message in outbox]
 
 
-@_answering
+@answering
 class MongoJobs:
     """`JobStore` on the collection `jobs`; the outbox is a list on the job that no job model sees."""
 
@@ -126,7 +131,7 @@ class MongoJobs:
     async def get(self, job_id: str) -> Job | None:
         """See `JobStore.get`."""
         found = await self._jobs.find_one({"_id": job_id}, {"outbox": 0})
-        return None if found is None else _job(found)
+        return None if found is None else job_of(found)
 
     async def save(self, job: Job, outbox: Sequence[Message] = ()) -> bool:
         """See `JobStore.save`."""
@@ -154,7 +159,7 @@ class MongoJobs:
         if key is not None:
             query["source.key"] = key
         found = self._jobs.find(query, {"outbox": 0}).sort("_id", DESCENDING).limit(limit)
-        return [_job(document) async for document in found]
+        return [job_of(document) async for document in found]
 
     async def unfinished(self, owner: str, *, limit: int) -> int:
         """See `JobStore.unfinished`."""
@@ -162,8 +167,30 @@ class MongoJobs:
 
     async def overdue(self, now: datetime, *, limit: int) -> list[Job]:
         """See `JobStore.overdue`."""
-        query = {"status": Status.AWAITING_UPLOAD.value, "expires_at": {"$lt": now}}
-        return [_job(document) async for document in self._jobs.find(query, {"outbox": 0}).limit(limit)]
+        query: Document = {"status": {"$in": MORTAL}, "expires_at": {"$lt": now}}
+        query["$or"] = [{"lease_until": None}, {"lease_until": {"$lte": now}}]
+        return [job_of(document) async for document in self._jobs.find(query, {"outbox": 0}).limit(limit)]
+
+    async def adrift(
+        self, queued_before: datetime, now: datetime, *, limit: int, after: tuple[datetime, str] | None = None
+    ) -> list[Job]:
+        """See `JobStore.adrift`."""
+        query: Document = {"status": {"$in": BUSY}, "queued_at": {"$lt": queued_before}, "outbox": []}
+        query["$and"] = [{"$or": [{"lease_until": None}, {"lease_until": {"$lte": now}}]}]
+        if after is not None:
+            moment, id_ = after
+            query["queued_at"]["$gte"] = moment
+            query["$and"].append({"$or": [{"queued_at": {"$gt": moment}}, {"_id": {"$gt": id_}}]})
+        order = [("queued_at", ASCENDING), ("_id", ASCENDING)]
+        return [job_of(document) async for document in self._jobs.find(query, {"outbox": 0}).sort(order).limit(limit)]
+
+    async def ahead(self, job: Job, *, limit: int) -> int:
+        """See `JobStore.ahead`."""
+        return await ahead(self._jobs, job, limit=limit)
+
+    async def tally(self, *, limit: int) -> dict[Status, int]:
+        """See `JobStore.tally`."""
+        return {status: await self._jobs.count_documents({"status": status.value}, limit=limit) for status in Status}
 
     async def unrelayed(self, before: datetime, *, limit: int) -> list[Message]:
         """See `JobStore.unrelayed`."""
@@ -182,7 +209,7 @@ class MongoJobs:
         await self._jobs.update_many({"outbox.id": ids}, {"$pull": {"outbox": {"id": ids}}})
 
 
-@_answering
+@answering
 class MongoSources:
     """`SourceStore` on the collection `sources`."""
 
@@ -192,12 +219,24 @@ class MongoSources:
     async def get(self, key: str) -> SourceRecord | None:
         """See `SourceStore.get`."""
         found = await self._sources.find_one({"_id": key})
-        return None if found is None else SourceRecord(key=found.pop("_id"), **found)
+        return None if found is None else source_of(found)
 
-    async def advance(self, record: SourceRecord) -> bool:
+    async def insert(self, record: SourceRecord) -> bool:
+        """See `SourceStore.insert`."""
+        fields = asdict(record)
+        try:
+            await self._sources.insert_one({"_id": fields.pop("key"), **fields})
+        except DuplicateKeyError:
+            return False
+        return True
+
+    async def advance(self, record: SourceRecord, *, seen: SourceRecord | None = None) -> bool:
         """See `SourceStore.advance`."""
         fields = asdict(record)
-        older = {"_id": fields.pop("key"), "sequencer": {"$lt": record.sequencer}}
+        older: Document = {"_id": fields.pop("key"), "sequencer": {"$lt": record.sequencer}}
+        if seen is not None:
+            older["sequencer"]["$eq"] = seen.sequencer
+            return (await self._sources.update_one(older, {"$set": fields})).matched_count == 1
         try:
             await self._sources.update_one(older, {"$set": fields}, upsert=True)
         except DuplicateKeyError:  # the key is there with the same or a later sequencer, so the upsert collides
@@ -205,7 +244,7 @@ class MongoSources:
         return True
 
 
-@_answering
+@answering
 class MongoQuality:
     """`QualityStore` on the collection `quality`."""
 
@@ -223,7 +262,7 @@ class MongoQuality:
         return await self._quality.find_one({"_id": f"{job_id}:{run}"}, {"_id": 0})
 
 
-@_answering
+@answering
 class MongoAccounts:
     """`AccountStore` on the collections `tokens` and `users`."""
 
@@ -239,10 +278,10 @@ class MongoAccounts:
     async def webhook_secret(self, owner: str) -> str | None:
         """See `AccountStore.webhook_secret`."""
         found = await self._users.find_one({"_id": owner})
-        return None if found is None else str(found["webhook_secret"])
+        return None if found is None else found.get("webhook_secret")
 
 
-@_answering
+@answering
 class MongoWorkers:
     """`WorkerStore` on the collection `workers`."""
 

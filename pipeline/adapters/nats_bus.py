@@ -1,9 +1,10 @@
 """The bus on NATS JetStream. Durables are made by bootstrap; here they are only bound to."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Final
 
 import nats
@@ -13,17 +14,23 @@ import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext
+from nats.js.api import ConsumerInfo
 
-from pipeline.errors import storage_unavailable
+from pipeline.errors import storage_unavailable, unanswered
 from pipeline.events import Message
-from pipeline.ports import Delivery, Pull
-from pipeline.topology import DURABLES, DurableSpec
+from pipeline.ports.bus import Delivery, Letter, MessageTooLargeError, Pull
+from pipeline.ports.lanes import LaneState
+from pipeline.topology import DEAD, DURABLES, DurableSpec, dead_subject
 
 #: Long enough for the server to answer "nothing there", short beside any job.
 GLANCE_SECONDS: Final = 0.02
 #: An idle fetch and one on a deleted durable look the same, so every so many empty ones we ask.
 CHECK_EVERY: Final = 60
 PUBLISH_SECONDS: Final = 5.0
+#: What headers may add to a body: the server counts both, and cuts the connection of who sends more.
+HEADER_BYTES: Final = 512
+#: Who answers a subject shares it: each question goes to one of the group.
+ANSWERERS: Final = "answerers"
 SPECS: Final = {spec.name: spec for spec in DURABLES}
 
 log = structlog.get_logger()
@@ -39,9 +46,12 @@ class NatsBus:
 
     async def publish(self, message: Message) -> None:
         """See `Bus.publish`; raises `PipelineError` `storage_unavailable` when the stream does not confirm."""
+        body = message.body.encode()
+        if len(body) + HEADER_BYTES > self._client.max_payload:
+            raise MessageTooLargeError(f"{message.subject}: {len(body)} bytes")
         try:
             await self._jetstream.publish(
-                message.subject, message.body.encode(), headers={"Nats-Msg-Id": message.id}, timeout=PUBLISH_SECONDS
+                message.subject, body, headers={"Nats-Msg-Id": message.id}, timeout=PUBLISH_SECONDS
             )
         except (nats.errors.Error, nats.js.errors.Error) as error:
             # It may still be stored once the connection is back: the same id makes the next try harmless.
@@ -75,6 +85,94 @@ class NatsBus:
         await self._client.subscribe(subject, cb=callback)
         for _ in range(2):  # so that whatever is published after this call is heard:
             await self._client.flush()  # the library writes a ping ahead of what it has buffered, the second behind it
+
+    async def ask(self, subject: str, body: bytes, *, timeout_seconds: float) -> bytes:
+        """See `Bus.ask`."""
+        if not self._client.is_connected:
+            raise storage_unavailable("bus, not connected")
+        try:
+            return (await self._client.request(subject, body, timeout=timeout_seconds)).data
+        except (nats.errors.NoRespondersError, nats.errors.TimeoutError) as error:
+            raise unanswered(subject) from error
+        except nats.errors.Error as error:
+            raise storage_unavailable(f"bus, {type(error).__name__}") from error
+
+    async def answer(self, subject: str, handler: Callable[[bytes], Awaitable[bytes]]) -> None:
+        """See `Bus.answer`."""
+
+        async def callback(message: Msg) -> None:
+            await message.respond(await handler(message.data))
+
+        await self._client.subscribe(subject, queue=ANSWERERS, cb=callback)
+        await self._client.flush()
+
+    async def oldest(self, stream: str) -> datetime | None:
+        """See `Bus.oldest`."""
+        try:
+            return (await self._jetstream.get_msg(stream, seq=1, subject=">", next=True)).time
+        except nats.js.errors.NotFoundError:
+            return None
+        except nats.errors.Error as error:
+            raise storage_unavailable(f"bus, {type(error).__name__}") from error
+
+    async def lane(self, durable: str) -> LaneState:
+        """See `Bus.lane`."""
+        spec = SPECS[durable]
+        try:
+            info = await self._jetstream.consumer_info(spec.stream, durable)
+            since = await self._waiting_since(spec, info) if info.num_pending else None
+        except nats.errors.Error as error:
+            raise storage_unavailable(f"bus, {type(error).__name__}") from error
+        until = info.config.pause_until if info.paused else None  # what is over stays in the configuration
+        paused_until = datetime.fromisoformat(until) if until else None
+        given_at = info.delivered and info.delivered.last_active
+        return LaneState(info.num_pending or 0, info.num_ack_pending or 0, paused_until, since, given_at)
+
+    async def _waiting_since(self, spec: DurableSpec, info: ConsumerInfo) -> datetime | None:
+        seen = info.delivered.stream_seq if info.delivered else 0
+        with suppress(nats.js.errors.NotFoundError):  # somebody was faster
+            return (
+                await self._jetstream.get_msg(spec.stream, seq=seen + 1, subject=spec.filter_subject, next=True)
+            ).time
+        return None
+
+    async def pause(self, durable: str, until: datetime | None) -> None:
+        """See `Bus.pause`: the server's own pause (2.11, ADR-26), which ends without anybody."""
+        stream = SPECS[durable].stream
+        try:
+            if until is None:
+                await self._jetstream.resume_consumer(stream, durable)
+            else:
+                await self._jetstream.pause_consumer(stream, durable, until.isoformat())
+        except nats.errors.Error as error:
+            raise storage_unavailable(f"bus, {type(error).__name__}") from error
+
+    async def letters(self, *, limit: int, after: int = 0) -> list[Letter]:
+        """See `Bus.letters`; one request for each."""
+        found: list[Letter] = []
+        while len(found) < limit and (letter := await self._letter_behind(after)) is not None:
+            found.append(letter)
+            after = letter.sequence
+        return found
+
+    async def _letter_behind(self, place: int) -> Letter | None:
+        try:
+            raw = await self._jetstream.get_msg(DEAD, seq=place + 1, subject=dead_subject("*"), next=True)
+        except nats.js.errors.NotFoundError:
+            return None
+        except nats.errors.Error as error:
+            raise storage_unavailable(f"bus, {type(error).__name__}") from error
+        return Letter(raw.seq or 0, raw.time or datetime.now(UTC), raw.data or b"")
+
+    async def drop_letter(self, sequence: int) -> bool:
+        """See `Bus.drop_letter`."""
+        try:
+            return await self._jetstream.delete_msg(DEAD, sequence)
+        except nats.errors.Error as error:
+            present = await self.letters(limit=1, after=sequence - 1)  # the refusal itself has one code for all reasons
+            if [letter.sequence for letter in present] != [sequence]:
+                return False
+            raise storage_unavailable(f"bus, {type(error).__name__}") from error
 
     async def ping(self) -> None:
         """Raise unless the server answers within 2 s."""
@@ -112,6 +210,7 @@ class NatsDelivery:
     body: bytes
     stream: str
     deliveries: int
+    sequence: int
 
     async def ack(self) -> None:
         """Confirmed by the server; when it cannot, the redelivery finds the work done."""
@@ -153,8 +252,9 @@ class DurablePull:
             await self._check()
             return None
         message = messages[0]
-        count = message.metadata.num_delivered or 1
-        return NatsDelivery(message, message.subject, message.data, self._spec.stream, count)
+        told = message.metadata
+        place = told.sequence.stream
+        return NatsDelivery(message, message.subject, message.data, self._spec.stream, told.num_delivered or 1, place)
 
     async def _check(self) -> None:
         self._empty += 1

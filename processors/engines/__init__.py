@@ -123,6 +123,7 @@ class Engine(Protocol):
         Raises:
             RuntimeError: No batch waits.
             DeviceMemoryError: There was no memory for it; it is dropped.
+            NotFiniteError: There are values in it that are no numbers; it is dropped.
             DeviceLostError: The process must end.
         """
 

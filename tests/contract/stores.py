@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 
 from pipeline.adapters import memory, mongo
-from pipeline.ports import Documents
+from pipeline.ports.documents import Documents
 from tests.servers import Servers
 
 ADAPTERS: Final = ("memory", "server")

@@ -17,6 +17,7 @@ from infra.errors import SetupError
 from infra.secrets import Secrets
 from pipeline.adapters.mongo import INDEXES
 from pipeline.identity import fingerprint, new_token
+from pipeline.lease import LEASE_SECONDS
 from pipeline.topology import BULK, DATABASE, DAY_SECONDS, DURABLES, INGEST, STREAMS, UPLOADS_BUCKET
 from tests.servers import Servers
 
@@ -59,7 +60,7 @@ async def test_every_stream_and_durable_is_as_the_topology_says(js: JetStreamCon
         )
     for durable in DURABLES:
         present = (await js.consumer_info(durable.stream, durable.name)).config
-        assert (present.filter_subject, present.ack_wait) == (durable.filter_subject, durable.ack_wait_seconds)
+        assert (present.filter_subject, present.ack_wait) == (durable.filter_subject, LEASE_SECONDS)
         assert (present.ack_policy, present.max_deliver) == ("explicit", -1)
 
 
@@ -68,7 +69,7 @@ async def test_a_durable_that_drifted_is_corrected(js: JetStreamContext) -> None
     await js.add_consumer(BULK.stream, replace(present, ack_wait=7.0, max_deliver=3))
     assert "changed: JOBS/bulk" in await streams.ensure(js)
     config = (await js.consumer_info(BULK.stream, BULK.name)).config
-    assert (config.ack_wait, config.max_deliver) == (BULK.ack_wait_seconds, -1)
+    assert (config.ack_wait, config.max_deliver) == (LEASE_SECONDS, -1)
 
 
 async def test_a_stream_that_drifted_is_corrected_and_keeps_its_messages(js: JetStreamContext) -> None:

@@ -12,11 +12,11 @@ import nats.js.errors
 import pytest
 
 from pipeline.adapters import nats_bus
-from pipeline.adapters.memory import MemoryBus
+from pipeline.adapters.memory_bus import MemoryBus
 from pipeline.errors import PipelineError
 from pipeline.events import Message
 from pipeline.identity import new_job_id
-from pipeline.ports import Bus, Delivery, Pull
+from pipeline.ports.bus import Bus, Delivery, Pull
 from pipeline.topology import BULK, INTERACTIVE, DurableSpec, job_subject, progress_subject
 from tests.contract.stores import ADAPTERS
 from tests.servers import Servers

@@ -9,7 +9,8 @@ import pytest
 
 from ingest.intake import Intake, Limits
 from pipeline.adapters import mongo
-from pipeline.adapters.memory import MemoryBus, MemoryDelivery, MemoryObjects
+from pipeline.adapters.memory_bus import MemoryBus, MemoryDelivery
+from pipeline.adapters.memory_objects import MemoryObjects
 from pipeline.identity import new_job_id
 from pipeline.outbox import Relay
 from pipeline.topology import BULK, DURABLE, FAST, INTERACTIVE
@@ -30,7 +31,8 @@ JOBS = 20
 
 def notification(key: str, etag: str) -> bytes:
     object_ = {"key": key.replace("/", "%2F"), "sequencer": f"{time.time_ns():016X}", "eTag": etag}
-    return json.dumps({"EventName": "s3:ObjectCreated:Put", "Records": [{"s3": {"object": object_}}]}).encode()
+    about = {"eventName": "s3:ObjectCreated:Put", "eventSource": "minio:s3", "eventTime": "2026-01-02T03:04:05Z"}
+    return json.dumps({"Records": [{**about, "s3": {"bucket": {"name": "uploads"}, "object": object_}}]}).encode()
 
 
 @pytest.mark.anyio
@@ -50,7 +52,7 @@ async def test_a_job_costs_at_most_seven_document_writes_and_four_object_calls(s
         limits = Limits(10**7, 10**7)
         intake = Intake(documents, objects, relay, clock=clock, limits=limits, new_id=new_job_id)
         upscaler = Upscaler(objects, sandbox, equipment, DecodeLimits(max_pixels=10**7))
-        worker = Worker(documents, objects, bus, relay, upscaler, clock)
+        worker = Worker("w1", documents, objects, bus, relay, upscaler, clock)
         lane = await bus.pull(INTERACTIVE.name, BULK.name)
         body = encoded(photograph(16, 16), "PNG")
         counter.seen.clear()

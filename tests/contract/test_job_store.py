@@ -16,6 +16,7 @@ from pipeline.job import (
     Failure,
     Job,
     JobOptions,
+    Lapse,
     Output,
     Source,
     Status,
@@ -26,7 +27,7 @@ from pipeline.job import (
     release,
     succeed,
 )
-from pipeline.ports import JobStore
+from pipeline.ports.documents import JobStore
 from tests.contract.stores import ADAPTERS, document_stores
 from tests.making import EFFECTIVE, NOON, a_job, sequencer
 from tests.servers import Servers
@@ -56,11 +57,14 @@ def whole() -> Job:
         run=2,
         attempt=3,
         faults=1,
+        lapses=(Lapse(worker="w0", at=NOON),),
+        worker="w1",
         rev=12,
         lane="bulk",
         started_at=NOON,
         completed_at=NOON,
         expires_at=LATER,
+        removed_at=NOON,
         lease_until=UNTIL,
         source=Source(
             bucket="uploads",
@@ -207,17 +211,24 @@ async def test_unfinished_jobs_are_counted_up_to_a_limit(jobs: JobStore) -> None
     assert await jobs.unfinished("nobody", limit=9) == 0
 
 
-async def test_only_announced_jobs_whose_time_is_up_are_overdue(jobs: JobStore) -> None:
-    due = a_job(Status.AWAITING_UPLOAD, expires_at=NOON)
+async def test_jobs_whose_time_is_up_are_overdue_unless_somebody_holds_them(jobs: JobStore) -> None:
+    due = [
+        a_job(Status.AWAITING_UPLOAD, expires_at=NOON),
+        a_job(Status.QUEUED, expires_at=NOON),
+        a_job(Status.PROCESSING, expires_at=NOON, lease_until=NOON),
+    ]
     others = [
         a_job(Status.AWAITING_UPLOAD, expires_at=UNTIL),
         a_job(Status.AWAITING_UPLOAD),
-        a_job(Status.QUEUED, expires_at=NOON),
-        a_job(Status.EXPIRED, expires_at=NOON),
+        a_job(Status.QUEUED),
+        a_job(Status.PROCESSING, expires_at=NOON, lease_until=UNTIL),
+        a_job(Status.PUBLISHING, expires_at=NOON, lease_until=NOON),
+        *(a_job(status, expires_at=NOON) for status in TERMINAL),
     ]
-    for job in (due, *others):
+    for job in (*due, *others):
         await jobs.insert(job)
-    assert await jobs.overdue(LATER, limit=9) == [due]
+    found = await jobs.overdue(LATER, limit=9)
+    assert sorted(found, key=lambda job: job.id) == sorted(due, key=lambda job: job.id)
     await jobs.insert(a_job(Status.AWAITING_UPLOAD, expires_at=NOON))
     assert len(await jobs.overdue(LATER, limit=1)) == 1
 

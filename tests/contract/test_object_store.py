@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import io
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -11,11 +11,12 @@ from uuid import uuid4
 
 import pytest
 
-from pipeline.adapters.memory import MemoryObjects
+from pipeline.adapters.memory_objects import MemoryObjects
 from pipeline.adapters.minio_store import Endpoint, MinioObjects
 from pipeline.errors import PipelineError
-from pipeline.ports import KeyRefusedError, ObjectMissingError, ObjectStore, PreconditionError
+from pipeline.ports.objects import KeyRefusedError, ObjectMissingError, ObjectStore, PreconditionError
 from tests.contract.stores import ADAPTERS
+from tests.gateway import Gateway, gateway
 from tests.servers import Servers
 
 pytestmark = pytest.mark.anyio
@@ -44,6 +45,8 @@ class Opened:
     api: ObjectStore
     ingest: ObjectStore
     prefix: str
+    #: Names that are too long for it: MinIO holds no key of more than 1024 bytes.
+    refused: tuple[str, ...] = ("x" * 256, "/".join(["x" * 200] * 6))
 
     def key(self, name: str) -> str:
         return f"{self.prefix}/{name}"
@@ -61,12 +64,23 @@ def connect(servers: Servers, account: str) -> MinioObjects:
     return MinioObjects(Endpoint.parse(servers.of(account).minio))
 
 
-@pytest.fixture(params=ADAPTERS)
+@pytest.fixture(scope="module")
+def second(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    with gateway(tmp_path_factory.mktemp("gateway"), nats_url=servers.root.nats, subject="elsewhere") as running:
+        yield running
+
+
+@pytest.fixture(params=[*ADAPTERS, "versitygw"])
 async def store(request: pytest.FixtureRequest, anyio_backend: str) -> AsyncIterator[Opened]:
     prefix = f"jobs/contract-{uuid4().hex}"  # the one place in uploads that the api may write to
     if request.param == "memory":
         memory = MemoryObjects()
         yield Opened(memory, memory, memory, prefix)
+        return
+    if request.param == "versitygw":
+        owner = MinioObjects(Endpoint.parse(request.getfixturevalue("second").url))
+        yield Opened(owner, owner, owner, prefix, refused=("x" * 256,))
+        await owner.close()
         return
     servers: Servers = request.getfixturevalue("servers")
     async with AsyncExitStack() as closing:
@@ -79,7 +93,7 @@ async def store(request: pytest.FixtureRequest, anyio_backend: str) -> AsyncIter
 async def test_a_key_that_the_store_cannot_hold_is_refused_as_such(store: Opened) -> None:
     if isinstance(store.processors, MemoryObjects):
         return  # it holds everything
-    for name in ("x" * 256, "/".join(["x" * 200] * 6)):
+    for name in store.refused:
         with pytest.raises(KeyRefusedError):
             await store.put(name)
 

@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.adapters.minio_presign import MinioPresigner
 from pipeline.adapters.minio_store import Endpoint, MinioObjects
-from pipeline.ports import ObjectMissingError
+from pipeline.ports.objects import ObjectMissingError
 from tests.servers import Servers
 
 pytestmark = pytest.mark.anyio

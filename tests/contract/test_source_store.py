@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.adapters import memory, mongo
 from pipeline.identity import fingerprint, new_job_id
-from pipeline.ports import AccountStore, Documents, SourceRecord, Token
+from pipeline.ports.documents import AccountStore, Documents, SourceRecord, Token
 from tests.contract.stores import ADAPTERS, document_stores
 from tests.making import NOON, sequencer
 from tests.servers import Servers
@@ -42,6 +42,13 @@ async def test_a_record_comes_back_as_it_was_written(stores: Documents, key: str
     first = record(key, 1)
     assert await stores.sources.advance(first)
     assert await stores.sources.get(key) == first
+
+
+async def test_of_many_writers_of_the_first_record_one_wins(stores: Documents, key: str) -> None:
+    rivals = [record(key, version) for version in range(1, WRITERS)]
+    stored = await asyncio.gather(*(stores.sources.insert(rival) for rival in rivals))
+    assert sum(stored) == 1
+    assert await stores.sources.get(key) == rivals[stored.index(True)]
 
 
 async def test_a_later_version_replaces_the_record_and_an_older_or_equal_one_does_not(

@@ -44,6 +44,8 @@ class FakeService:
         self.requests: list[httpx2.Request] = []
         self.path_of_job: tuple[str, ...] = ("queued", "processing", "succeeded")
         self.failure: dict[str, Any] | None = None
+        self.notes: list[str] = []
+        self.further: list[dict[str, Any]] = []
         self.doctor: dict[str, Any] = {"checks": [], "workers": []}
         self.page = 2
         self.put_headers = {"x-signed": "yes"}
@@ -157,11 +159,15 @@ class FakeService:
             body = enlarged(self.uploads[job["id"]])
             main = {"role": "main", "bucket": "outputs", "key": job["source"]["key"], "format": "jpeg"}
             sizes = {"sha256": hashlib.sha256(body).hexdigest(), "bytes": len(body), "width": 8, "height": 8}
-            job["outputs"] = [main | sizes]
+            job["outputs"] = [main | sizes, *(main | sizes | output for output in self.further)]
+            job["notes"] = self.notes
 
     def _act(self, job: Job, action: str) -> httpx2.Response:
         if action == "cancel" and job["status"] != "succeeded":
             job["status"] = "canceled"
+            return httpx2.Response(202, json=job)
+        if action == "retry" and job["status"] != "succeeded":
+            job["status"] = "queued"
             return httpx2.Response(202, json=job)
         if action == "metrics":
             metrics = {"job_id": job["id"], "engine": "openvino", "precision": "f32", "stages_seconds": {"device": 1.9}}

@@ -5,15 +5,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ingest.intake import DEFAULT_OWNER, Intake, Limits
+from ingest.intake import Intake, Limits
 from ingest.notice import Notice
-from pipeline.adapters.memory import MemoryBus, MemoryJobs, MemoryObjects, MemorySources, documents
+from pipeline.adapters.memory import MemoryJobs, MemorySources, documents
+from pipeline.adapters.memory_bus import MemoryBus
+from pipeline.adapters.memory_counters import MemoryCounters
+from pipeline.adapters.memory_objects import MemoryObjects
+from pipeline.adapters.memory_prefixes import MemoryPrefixes
 from pipeline.errors import storage_unavailable
 from pipeline.events import Message
-from pipeline.identity import new_job_id, reserved_key
+from pipeline.identity import DEFAULT_OWNER, new_job_id, reserved_key
 from pipeline.job import Job, JobOptions, Source, Status
 from pipeline.outbox import Relay
-from pipeline.ports import JobStore
+from pipeline.ports.documents import JobStore
 from tests.making import Clock, a_job, picture, sequencer
 
 LIMITS = Limits(upload_bytes=10_000_000, pixels=1_000_000)
@@ -27,11 +31,14 @@ class Desk:
     sources: MemorySources = field(default_factory=MemorySources)
     objects: MemoryObjects = field(default_factory=MemoryObjects)
     bus: MemoryBus = field(default_factory=MemoryBus)
+    counters: MemoryCounters = field(default_factory=MemoryCounters)
+    prefixes: MemoryPrefixes = field(default_factory=MemoryPrefixes)
     clock: Clock = field(default_factory=Clock)
     versions: int = 0
 
     def intake(self, jobs: JobStore | None = None) -> Intake:
         stores = replace(documents(), jobs=jobs or self.jobs, sources=self.sources)
+        stores = replace(stores, counters=self.counters, prefixes=self.prefixes)
         relay = Relay(stores.jobs, self.bus)
         return Intake(stores, self.objects, relay, clock=self.clock, limits=LIMITS, new_id=new_job_id)
 
@@ -86,7 +93,8 @@ class Desk:
 def body_of(notice: Notice) -> bytes:
     object_ = {"key": notice.key, "sequencer": notice.sequencer, "eTag": notice.etag}
     event = "s3:ObjectCreated:Put" if notice.kind == "created" else "s3:ObjectRemoved:Delete"
-    return json.dumps({"EventName": event, "Records": [{"s3": {"object": object_}}]}).encode()
+    about = {"eventName": event, "eventSource": "minio:s3", "eventTime": "2026-01-02T03:04:05Z"}
+    return json.dumps({"Records": [{**about, "s3": {"bucket": {"name": "uploads"}, "object": object_}}]}).encode()
 
 
 class FlakyJobs(MemoryJobs):

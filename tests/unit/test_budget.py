@@ -90,3 +90,12 @@ async def test_urgent_jobs_take_the_common_part_too_while_nobody_waits_for_it() 
     assert await jobs.settled() == {"b", "d"}
     for name in ("b", "d"):
         await jobs.end(name)
+
+
+async def test_an_urgent_job_does_not_queue_behind_a_large_one_where_there_is_room_beside_it() -> None:
+    jobs = Jobs(10, urgent=4)
+    for name, pixels, urgent in (("small", 5, False), ("huge", 1000, False), ("quick", 4, True)):
+        jobs.come(name, pixels, urgent=urgent)
+    assert await jobs.settled() == {"small", "quick"}
+    for name in ("small", "quick", "huge"):
+        await jobs.end(name)

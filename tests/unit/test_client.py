@@ -425,6 +425,17 @@ def test_cancel_returns_the_job_as_it_stands_then(service: FakeService, client: 
     assert client.cancel(service.add(status="queued")["id"]).status == "canceled"
 
 
+def test_retry_returns_the_job_as_it_stands_then(service: FakeService, client: Client) -> None:
+    assert client.retry(service.add(status="failed")["id"]).status == "queued"
+
+
+def test_a_job_that_ran_out_of_time_says_so_in_words() -> None:
+    with pytest.raises(EnlargerError) as raised:
+        Job(id="job_1", status="expired", status_reason="deadline").raise_for_status()
+    assert (raised.value.code, raised.value.detail) == ("job_expired", "It was not done before its deadline")
+    assert "Retry it" in raised.value.hint
+
+
 def test_fields_of_a_newer_service_are_kept_not_refused(service: FakeService, client: Client) -> None:
     job = client.job(service.add(status="a_new_status")["id"])
     assert job.model_dump()["tomorrow"] == {"new": "field"}

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import shlex
 import signal
 import subprocess
@@ -25,6 +26,7 @@ from enlarger.command import wishes
 from enlarger.command.app import app
 from enlarger.command.bars import bars
 from enlarger.command.errands import Errand, Outcome, Watch, plan, stage
+from enlarger.command.notes import MEANINGS
 from enlarger.command.session import Session
 from enlarger.command.settings import find_env_file, find_settings, parse_env, read_env_file
 from enlarger.command.show import printable, story
@@ -100,12 +102,18 @@ def test_every_option_reaches_the_service(enlarger: Invoke, service: FakeService
         "out",
         *["--scale", "1.5", "--min", "100", "--max", "900", "--model", "lanczos", "--preset", "photo"],
         *["--denoise", "low", "--strength", "80", "--format", "jpg", "--quality", "80", "--lossless"],
-        *["--metadata", "keep-gps", "--gray", "--precision", "fast"],
+        *["--metadata", "keep-gps", "--gray", "--precision", "fast", "--face", "60"],
+        *["--also", "jpg", "--also", "webp:800:80", "--also", "avif::60", "--also", ":640"],
     )
     (request,) = service.asked("POST", "/v1/uploads")
     wanted = {
         "scale": 1.5, "min": 100, "max": 900, "model": "lanczos", "preset": "photo", "denoise": "low", "strength": 80,
         "format": "jpeg", "quality": 80, "lossless": True, "metadata": "keep-gps", "gray": True, "precision": "fast",
+        "face": 60,
+        "outputs": [
+            {"format": "jpeg"}, {"format": "webp", "width": 800, "quality": 80}, {"format": "avif", "quality": 60},
+            {"width": 640},
+        ],
     }  # fmt: skip
     assert parse(wanted)
     assert json.loads(request.content)["options"] == wanted
@@ -232,7 +240,36 @@ def test_results_as_json_name_photograph_output_and_job(enlarger: Invoke, servic
     result = enlarger("upscale", "trip/a.jpg", "-o", "out", "--json")
     (job_id,) = service.jobs
     wanted = {"photo": "trip/a.jpg", "output": "out/a-x4.jpg", "job_id": job_id, "error": None}
-    assert json.loads(result.stdout) == {"items": [wanted]}
+    assert json.loads(result.stdout) == {"items": [wanted | {"notes": [], "further": []}]}
+
+
+def test_what_there_is_to_know_of_a_result_goes_to_stderr_in_words(enlarger: Invoke, service: FakeService) -> None:
+    service.notes = ["depth_reduced", "tomorrow"]
+    service.further = [{"role": "extra", "key": "a.jpg.webp", "format": "webp"}]
+    result = enlarger("upscale", "trip/a.jpg", "-o", "out")
+    assert (result.exit_code, result.stdout) == (0, "out/a-x4.jpg\n")
+    assert result.stderr.splitlines() == [
+        f"trip/a.jpg: {MEANINGS['depth_reduced']}",
+        "trip/a.jpg: the service notes tomorrow",
+        "trip/a.jpg: a further output lies in the bucket, outputs/a.jpg.webp",
+    ]
+    again = enlarger("upscale", "trip/a.jpg", "-o", "out", "--force", "--json")
+    (item,) = json.loads(again.stdout)["items"]
+    assert (item["notes"], item["further"], again.stderr) == (service.notes, ["outputs/a.jpg.webp"], "")
+
+
+def test_every_note_that_the_docs_list_has_a_meaning() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "api.md").read_text()
+    (row,) = (line for line in page.splitlines() if line.startswith("| `notes` |"))
+    assert {word for word in re.findall("`([a-z_]+)`", row) if "_" in word} == MEANINGS.keys()
+
+
+@pytest.mark.parametrize("text", ["", "::", "webp:wide", "webp:8:9:10", "webp:8:x", "webp:-8", "webp:8:9:"])
+def test_a_further_output_that_cannot_be_read_is_a_usage_error(
+    enlarger: Invoke, service: FakeService, text: str
+) -> None:
+    result = enlarger("upscale", "trip/a.jpg", "-o", "out", "--also", text)
+    assert (result.exit_code, service.requests) == (2, [])
 
 
 def test_an_interrupt_stops_what_has_not_begun(enlarger: Invoke, service: FakeService) -> None:
@@ -400,6 +437,16 @@ def test_the_story_of_a_job_has_its_notes_and_the_figures_of_its_quality() -> No
     assert dict(story(failed, None))["quality"] == "verdict fail  failed psnr_db, shift_px"
 
 
+def test_the_story_of_a_job_that_the_gate_failed_has_its_engine_and_seconds(
+    enlarger: Invoke, service: FakeService
+) -> None:
+    error = {"code": "quality_gate_failed", "detail": "Not true.", "hint": "Try another model."}
+    job = service.add(status="failed", error=error, quality={"verdict": "fail", "psnr_db": 9.0})
+    shown = enlarger("jobs", "show", job["id"]).stdout
+    for said in ("quality_gate_failed", "psnr_db 9", "openvino f32", "device 1.9"):
+        assert said in shown
+
+
 def test_a_story_leaves_out_what_nobody_knows() -> None:
     assert [name for name, _ in story(Job(id="job_1", status="queued"), None)] == ["job", "status", "source"]
 
@@ -410,13 +457,18 @@ def test_an_unknown_job_exits_1_with_the_services_words(enlarger: Invoke) -> Non
     assert result.stderr == "error: job_not_found: There is no such job.\nList your jobs.\n"
 
 
-def test_cancel_goes_on_after_one_that_cannot(enlarger: Invoke, service: FakeService) -> None:
-    done, waiting = service.add(status="succeeded")["id"], service.add(status="queued")["id"]
-    result = enlarger("jobs", "cancel", done, waiting, "--json")
+@pytest.mark.parametrize(
+    ("action", "before", "after"), [("cancel", "queued", "canceled"), ("retry", "failed", "queued")]
+)
+def test_cancel_and_retry_go_on_after_one_that_cannot(
+    enlarger: Invoke, service: FakeService, action: str, before: str, after: str
+) -> None:
+    done, other = service.add(status="succeeded")["id"], service.add(status=before)["id"]
+    result = enlarger("jobs", action, done, other, "--json")
     assert result.exit_code == 1
-    assert [job["id"] for job in json.loads(result.stdout)["items"]] == [waiting]
+    assert [(job["id"], job["status"]) for job in json.loads(result.stdout)["items"]] == [(other, after)]
     assert "job_not_finished" in result.stderr
-    assert enlarger("jobs", "cancel", service.add(status="queued")["id"]).exit_code == 0
+    assert enlarger("jobs", action, service.add(status=before)["id"]).exit_code == 0
 
 
 def test_models_are_listed_with_scales_and_licence(enlarger: Invoke) -> None:
@@ -443,6 +495,28 @@ def test_a_sound_service_passes_the_doctor(enlarger: Invoke, service: FakeServic
         "00:00:00Z",
         "f32",
         "0.5",
+    ]
+
+
+@pytest.mark.parametrize(("state", "said"), [({}, "12 s ago"), ({"late": True}, "no heartbeat for 12 s")])
+def test_the_doctor_tells_the_age_of_a_heartbeat(
+    enlarger: Invoke, service: FakeService, state: dict[str, Any], said: str
+) -> None:
+    service.doctor = {"checks": [], "workers": [WORKER | {"heartbeat_seconds": 12.2} | state]}
+    assert re.search(rf"w1 .*lanczos +{said} ", enlarger("doctor").stdout)
+
+
+def test_the_doctor_tells_unusable_models_apart_and_what_mends_them(enlarger: Invoke, service: FakeService) -> None:
+    unusable = [
+        {"name": "a", "available": False, "reason": "it is broken", "remedy": "mend a.pth"},
+        {"name": "b", "available": False},
+    ]
+    service.doctor = {"checks": [], "workers": [WORKER | {"models": ["a", "b", "lanczos"], "unusable": unusable}]}
+    lines = [re.split("  +", line.strip()) for line in enlarger("doctor").stdout.splitlines()]
+    assert next(line for line in lines if line[0] == "w1")[3] == "lanczos"
+    assert lines[-2:] == [
+        ["a", "w1", "it is broken", "mend a.pth"],
+        ["b", "w1", "its weights are not here", "python -m processors models pull b"],
     ]
 
 

@@ -53,6 +53,7 @@ def rows(folder: Path) -> dict[str, dict[str, Any]]:
 def reason_of(path: Path) -> str:
     (row,) = rows(path.parent).values()
     assert row["available"] is False
+    assert "start the worker again" in row["remedy"]
     return str(row["reason"])
 
 
@@ -71,6 +72,7 @@ def test_a_dropped_file_becomes_a_model(file: str, folder: Path) -> None:
             "source": file,
             "available": True,
             "reason": None,
+            "remedy": None,
         }
     }
     model = find_model("4x_nice-model", folder)
@@ -313,10 +315,17 @@ def test_a_module_is_converted_too_and_its_pickle_never_read_again(
     assert load_module(find_model("a", folder), folder)
 
 
+def test_an_official_model_without_weights_says_how_to_get_them(folder: Path) -> None:
+    (row,) = (row for row in model_rows(folder) if row["name"] == "realesrnet-x4plus")
+    assert (row["available"], row["reason"]) == (False, "its weights are not here")
+    assert row["remedy"].startswith("python -m processors models pull realesrnet-x4plus;")
+
+
 @pytest.mark.usefixtures("without_spandrel")
 def test_another_family_without_the_extra_says_what_is_missing(folder: Path) -> None:
     path = drop(folder / "a.pth", span().state_dict())
     assert "needs the spandrel extra" in reason_of(path)
+    assert "pip install" in rows(folder)["a"]["remedy"]
 
 
 def test_a_recognised_module_is_unavailable_once_the_extra_is_gone(
@@ -327,6 +336,7 @@ def test_a_recognised_module_is_unavailable_once_the_extra_is_gone(
     model = find_model("a", folder)
     monkeypatch.setattr(weights, "find_spec", lambda _name: None)
     assert "needs the spandrel extra" in reason_of(path)
+    assert "pip install" in rows(folder)["a"]["remedy"]
     with pytest.raises(PipelineError, match="spandrel extra") as caught:
         load_module(model, folder)
     assert caught.value.code == "model_unavailable"

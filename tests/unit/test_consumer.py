@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from pipeline.adapters.memory import MemoryBus, MemoryDelivery, MemoryPull
-from pipeline.consumer import RETRY_DELAYS_SECONDS, DeadLetter, consume, settling
+from pipeline.adapters.memory_bus import MemoryBus, MemoryDelivery, MemoryPull
+from pipeline.consumer import LETTER_CHARACTERS, RETRY_DELAYS_SECONDS, DeadLetter, consume, settling
 from pipeline.errors import PipelineError, RetryLaterError, UnparseableError, storage_unavailable
 from pipeline.events import Message
-from pipeline.ports import Delivery
+from pipeline.lease import Lease
+from pipeline.ports.bus import Delivery
 from pipeline.topology import INGEST
 
 pytestmark = pytest.mark.anyio
@@ -57,7 +58,7 @@ async def test_outcome_becomes_exactly_one_settlement(
     assert delivery.settled == [settled]
 
 
-async def test_cancellation_settles_nothing() -> None:
+async def test_cancellation_hands_the_message_to_somebody_else_at_once() -> None:
     delivery, begun = MemoryDelivery("uploads.fast", b"{}"), asyncio.Event()
 
     async def handle(_: Delivery) -> None:
@@ -69,7 +70,7 @@ async def test_cancellation_settles_nothing() -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert delivery.settled == []
+    assert delivery.settled == [("nak", 0.0)]
 
 
 async def test_a_dead_letter_is_written_before_its_message_is_dropped() -> None:
@@ -94,6 +95,16 @@ async def test_the_same_dead_letter_has_the_same_id_and_another_one_has_not() ->
     for body in (b"one", b"one", b"two"):
         await settling(raising(UnparseableError("x")), bus)(MemoryDelivery("uploads.fast", body, "UPLOADS"))
     assert len({message.id for message in bus.published}) == 2
+
+
+@pytest.mark.parametrize("character", [b"x", b"\x01", b"\xff", "😀".encode()])
+async def test_what_is_too_long_for_a_letter_is_cut_and_buried_all_the_same(character: bytes) -> None:
+    """It would be refused and come again for ever."""
+    bus, delivery = MemoryBus(), MemoryDelivery("uploads.fast", character * (2**20 // len(character)), "UPLOADS")
+    await settling(raising(UnparseableError("x")), bus)(delivery)
+    assert delivery.settled == ["term"]
+    letter = DeadLetter.model_validate_json(bus.published[0].body)
+    assert (len(letter.body), letter.cut) == (LETTER_CHARACTERS, True)
 
 
 async def test_a_message_whose_dead_letter_cannot_be_written_is_kept_for_later() -> None:
@@ -121,7 +132,7 @@ async def test_a_long_job_extends_its_message_until_it_is_settled() -> None:
     async def handle(_: Delivery) -> None:
         await asyncio.wait_for(delivery.reached.wait(), DEADLINE_SECONDS)
 
-    await settling(handle, MemoryBus(), heartbeat_seconds=0.001)(delivery)
+    await settling(handle, MemoryBus(), lease=Lease(0.003))(delivery)
     assert delivery.settled == ["extend", "extend", "extend", "ack"]
 
 
@@ -196,7 +207,7 @@ async def test_stop_lets_the_message_in_hand_finish_and_takes_no_other() -> None
     assert (pull.taken, settled) == (1, 1)
 
 
-async def test_what_does_not_finish_within_the_grace_is_left_unsettled() -> None:
+async def test_what_does_not_finish_within_the_grace_is_handed_over_at_once() -> None:
     stop, begun = asyncio.Event(), asyncio.Event()
     delivery = MemoryDelivery("uploads.fast", b"")
 
@@ -214,7 +225,20 @@ async def test_what_does_not_finish_within_the_grace_is_left_unsettled() -> None
         await begun.wait()
         stop.set()
         await task
-    assert delivery.settled == []
+    assert delivery.settled == [("nak", 0.0)]
+
+
+async def test_a_message_that_arrives_after_the_word_to_stop_goes_to_somebody_else() -> None:
+    stop, delivery = asyncio.Event(), MemoryDelivery("uploads.fast", b"")
+
+    class Late:
+        async def next(self, timeout_seconds: float) -> Delivery | None:
+            stop.set()
+            return delivery
+
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        await consume([Late()], settling(raising(None), MemoryBus()), stop=stop, grace_seconds=60)
+    assert delivery.settled == [("nak", 0.0)]
 
 
 async def test_an_idle_lane_stops_without_having_seen_a_message() -> None:

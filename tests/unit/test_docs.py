@@ -1,6 +1,7 @@
 """What the docs promise to cover: every setting with its default, every model, every event."""
 
 import re
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from notifier.settings import Settings as NotifierSettings
 from pipeline.events import TERMINAL_EVENTS
 from pipeline.formats import MAX_PIXELS, MAX_SIDE_PX
 from pipeline.layers import DEFAULTS, PRESETS, QUALITIES
+from pipeline.lease import LEASE_SECONDS, Lease
 from pipeline.options import DENOISE_NAMES, FORMAT_NAMES, Options
 from pipeline.segments import from_segment
 from pipeline.sizes import MAX_OUTPUT_PIXELS
@@ -84,6 +86,21 @@ def test_every_model_stands_on_the_models_page() -> None:
 def test_every_terminal_event_stands_on_the_webhooks_page() -> None:
     page = (DOCS / "webhooks.md").read_text()
     assert [event for event in TERMINAL_EVENTS.values() if f"`{event}`" not in page] == []
+
+
+def test_every_promise_names_tests_that_are_there() -> None:
+    promises = re.findall(r"\n## \d\. .*?(?=\n## )", (DOCS / "promises.md").read_text(), re.DOTALL)
+    named = [re.findall(r"`(tests/.+?)`", promise) for promise in promises]
+    assert len(named) == 5
+    assert all(named)
+    assert [path for paths in named for path in paths if not (DOCS.parent / path).exists()] == []
+
+
+def test_every_share_of_the_lease_stands_on_the_promises_page() -> None:
+    page = (DOCS / "promises.md").read_text()
+    rows = {float(Fraction(share)): float(seconds) for share, seconds in re.findall(r"\| ([\d/]+) \| (\d+) s \|", page)}
+    shares = {name: getattr(Lease(1.0), name) for name in dir(Lease) if name.endswith("_seconds")}
+    assert {name for name, share in shares.items() if rows.get(share) != share * LEASE_SECONDS} == set()
 
 
 def test_every_link_of_the_docs_leads_somewhere() -> None:

@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from pipeline.adapters.memory import MemoryDelivery, MemoryJobs
+from pipeline.adapters.memory import MemoryJobs
+from pipeline.adapters.memory_bus import MemoryDelivery
 from pipeline.errors import PipelineError, UnparseableError
 from pipeline.events import JobMessage, Message
 from pipeline.job import Job, Source, Status, claim, publish
@@ -53,10 +54,30 @@ async def test_fast_and_durable_messages_of_one_upload_make_one_job(desk: Desk) 
     assert desk.told() == ["queued", "work"]
 
 
+@pytest.mark.parametrize(
+    ("subjects", "missed"), [((FAST, DURABLE), 0), ((DURABLE,), 1), ((DURABLE, FAST), 1), ((DURABLE, DURABLE), 1)]
+)
+async def test_an_upload_that_only_the_durable_target_told_of_is_counted_once(
+    desk: Desk, subjects: tuple[str, ...], missed: int
+) -> None:
+    body = body_of(await desk.put("a.png"))
+    for subject in subjects:
+        await desk.intake().handle(MemoryDelivery(subject, body, "UPLOADS"))
+    assert desk.counters.counted["fast_missed_total"] == missed
+
+
+async def test_a_crash_while_the_fast_message_was_taken_in_is_no_miss_of_the_fast_target(desk: Desk) -> None:
+    notice = await desk.put("a.png")
+    with pytest.raises(PipelineError):
+        await desk.intake(FlakyJobs(before=["insert"])).take(notice)
+    await desk.intake().handle(MemoryDelivery(DURABLE, body_of(notice), "UPLOADS"))
+    assert (desk.told(), desk.counters.counted["fast_missed_total"]) == (["queued", "work"], 0)
+
+
 async def test_a_second_look_at_a_job_that_is_there_says_that_nothing_was_left_to_do(desk: Desk) -> None:
     notice = await desk.put("a.png")
-    assert await desk.intake().take(notice) is True
-    assert await desk.intake().take(notice) is False
+    assert await desk.intake().take(notice) == "begun"
+    assert await desk.intake().take(notice) is None
 
 
 async def test_a_message_that_is_no_notification_is_not_guessed_at(desk: Desk) -> None:
@@ -85,7 +106,7 @@ async def test_a_sweep_notice_of_the_same_millisecond_is_the_same_version(desk: 
     for notices in ([exact, swept], [swept, exact]):
         fresh = Desk(objects=desk.objects)
         taken = [await fresh.intake().take(notice) for notice in notices]
-        assert taken == [True, False]
+        assert taken == ["begun", None]
         assert len(fresh.jobs.jobs) == 1
 
 

@@ -5,12 +5,16 @@ from collections.abc import Sequence
 import pytest
 
 from ingest.header import LONG_HEAD_BYTES
-from ingest.intake import INTERACTIVE_JOBS, owner_of
-from pipeline.adapters.memory import MemoryBus, MemoryJobs, MemoryObjects
+from pipeline.adapters.memory import MemoryJobs
+from pipeline.adapters.memory_bus import MemoryBus
+from pipeline.adapters.memory_objects import MemoryObjects
 from pipeline.errors import PipelineError, RetryLaterError, storage_unavailable
 from pipeline.events import Message
+from pipeline.identity import owner_of
 from pipeline.job import Job, Status, cancel, expire
-from pipeline.ports import ObjectInfo
+from pipeline.ports.objects import ObjectInfo
+from pipeline.ports.prefixes import Binding
+from pipeline.queueing import INTERACTIVE_JOBS
 from tests.making import NOON, noise, picture
 from tests.unit.intake_desk import LIMITS, Desk
 
@@ -72,6 +76,12 @@ async def test_metadata_that_cannot_be_understood_fails_the_job(desk: Desk, meta
     assert job.error.code == "options_invalid"
 
 
+async def test_the_error_file_says_what_an_option_takes(desk: Desk) -> None:
+    job = await desk.send("a.png", metadata={"up-fit": "stretchy"})
+    assert job.error is not None
+    assert job.error.detail == "Option fit: 'stretchy' was given; it takes a box in pixels, such as 800x600."
+
+
 async def test_a_header_behind_long_metadata_is_found_by_a_second_look(desk: Desk) -> None:
     job = await desk.send("a.jpg", picture(40, 30, "JPEG", icc_profile=bytes(200_000)))
     assert (job.status, job.source.width, job.source.height) == (Status.QUEUED, 40, 30)
@@ -100,7 +110,7 @@ async def test_an_announced_job_is_bound_by_the_key_that_was_reserved_for_it(des
 
 async def test_an_announced_job_whose_upload_comes_too_late_starts_a_run_all_the_same(desk: Desk) -> None:
     announced = await desk.announce()
-    desk.jobs.jobs[announced.id] = expire(announced, NOON)
+    desk.jobs.jobs[announced.id] = expire(announced, NOON, reason="no_upload")
     job = await desk.send(announced.source.key)
     assert (job.id, job.status, job.run, job.completed_at) == (announced.id, Status.QUEUED, 2, None)
 
@@ -110,6 +120,31 @@ async def test_an_announced_job_that_was_called_off_stays_so_when_its_upload_arr
     desk.jobs.jobs[announced.id] = off = cancel(announced, NOON, reason="canceled_by_owner")
     assert not await desk.intake().take(await desk.put(announced.source.key))
     assert (desk.only(), desk.told()) == (off, [])
+
+
+@pytest.mark.parametrize("reason", ["upload_deleted", "superseded"])
+async def test_an_upload_after_the_one_that_was_deleted_or_replaced_starts_a_run(desk: Desk, reason: str) -> None:
+    """A worker may see that the upload is gone, or another, before its notice comes."""
+    announced = await desk.announce()
+    key = announced.source.key
+    first = await desk.put(key, picture(8, 8))
+    assert await desk.intake().take(first)
+    desk.jobs.jobs[announced.id] = off = cancel(desk.job(announced.id), NOON, reason=reason)
+    assert not await desk.intake().take(first)
+    assert desk.only() == off
+    job = await desk.send(key, picture(8, 8))
+    assert (job.id, job.status, job.status_reason, job.run) == (announced.id, Status.QUEUED, None, 2)
+
+
+async def test_a_reserved_key_is_deleted_and_put_again_like_all_others(desk: Desk) -> None:
+    announced = await desk.announce()
+    first = await desk.put(announced.source.key)
+    assert await desk.intake().take(first)
+    assert await desk.intake().take(await desk.delete(announced.source.key))
+    assert desk.only().status_reason == "upload_deleted"
+    assert not await desk.intake().take(first)
+    job = await desk.send(announced.source.key)
+    assert (job.id, job.status, job.run) == (announced.id, Status.QUEUED, 2)
 
 
 async def test_an_announced_job_that_moves_meanwhile_is_looked_at_again(desk: Desk) -> None:
@@ -243,3 +278,49 @@ async def test_work_whose_publishing_failed_goes_out_with_the_next_message_of_th
     assert desk.told() == []
     assert not await desk.intake().take(notice)
     assert desk.told() == ["queued", "work"]
+
+
+@pytest.mark.parametrize(
+    ("bound", "key", "said"),
+    [
+        ([("default", "trip/", "art")], "trip/a.png", ("art", "prefix")),
+        ([("default", "trip/", "art"), ("default", "trip/sea/", "photo")], "trip/sea/a.png", ("photo", "prefix")),
+        ([("default", "", "art"), ("default", "trip/", "photo")], "trip/a.png", ("photo", "prefix")),
+        ([("default", "", "art"), ("default", "trip/", "photo")], "other/a.png", ("art", "owner")),
+        ([("alice", "~alice/", "art")], "~alice/deep/a.png", ("art", "prefix")),
+        ([("default", "trip/", "art")], "trip/@photo/a.png", ("photo", "segment")),
+        ([("default", "trip/", "art")], "trips/a.png", (None, None)),
+        ([("alice", "", "art")], "trip/a.png", (None, None)),  # somebody else's
+    ],
+)
+async def test_the_preset_of_the_longest_prefix_holds_and_then_the_owners(
+    desk: Desk, bound: list[tuple[str, str, str]], key: str, said: tuple[str | None, str | None]
+) -> None:
+    for binding in bound:
+        await desk.prefixes.bind(Binding(*binding))
+    options = (await desk.send(key)).options
+    assert (options.effective.get("preset"), options.origin.get("preset")) == said
+
+
+async def test_an_owners_preset_holds_for_announced_uploads_and_what_they_ask_for_comes_first(desk: Desk) -> None:
+    await desk.prefixes.bind(Binding("alice", "", "photo"))
+    job = await desk.announce(owner="alice", options={"denoise": 7})
+    await desk.send(job.source.key)
+    options = desk.job(job.id).options
+    assert (options.effective["denoise"], options.origin["denoise"], options.origin["preset"]) == (
+        7,
+        "request",
+        "owner",
+    )
+
+
+async def test_a_preset_that_is_no_more_fails_the_job_and_is_no_silent_default(desk: Desk) -> None:
+    await desk.prefixes.bind(Binding("default", "trip/", "gone"))
+    job = await desk.send("trip/a.png")
+    assert (job.status, job.error and job.error.code) == (Status.FAILED, "options_invalid")
+
+
+async def test_metadata_comes_before_folders_and_folders_field_by_field(desk: Desk) -> None:
+    job = await desk.send("@x4,webp,q50/deep/@x3,q60/a.png", metadata={"up-quality": "70", "mtime": "1.5"})
+    wanted = {"scale": (3.0, "segment"), "format": ("webp", "segment"), "quality": (70, "metadata")}
+    assert {name: (job.options.effective[name], job.options.origin[name]) for name in wanted} == wanted

@@ -11,11 +11,13 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from pipeline.adapters.memory import MemoryJobs
 from pipeline.errors import PipelineError
+from pipeline.identity import moment_of
 from pipeline.job import (
     LEASED,
     TERMINAL,
     Job,
     JobOptions,
+    Lapse,
     Output,
     Source,
     Status,
@@ -29,9 +31,10 @@ from pipeline.job import (
     publish,
     reject,
     release,
+    retry,
     succeed,
 )
-from tests.making import NOON, Clock, a_job, finished
+from tests.making import NOON, Clock, a_job, finished, sequencer
 
 LEASE_SECONDS = 45.0
 SOURCE = Source(bucket="uploads", key="a.png", etag="e2", sequencer="2")
@@ -49,7 +52,8 @@ STEPS: dict[str, Callable[[Job], Job]] = {
     "succeed": lambda job: succeed(job, NOON, outputs=(OUTPUT,), quality=PASS),
     "fail": lambda job: fail(job, NOON, ERROR),
     "cancel": lambda job: cancel(job, NOON, reason="canceled_by_owner"),
-    "expire": lambda job: expire(job, NOON),
+    "expire": lambda job: expire(job, NOON, reason="deadline"),
+    "retry": lambda job: retry(job, NOON, lane="bulk"),
 }
 #: Step -> what it makes of each status; a status that is missing refuses the step.
 TABLE: dict[str, dict[Status, Status]] = {
@@ -61,6 +65,7 @@ TABLE: dict[str, dict[Status, Status]] = {
     "fail": dict.fromkeys((S.AWAITING_UPLOAD, S.QUEUED, S.PROCESSING, S.PUBLISHING), S.FAILED),
     "cancel": dict.fromkeys((S.AWAITING_UPLOAD, S.QUEUED, S.PROCESSING), S.CANCELED),
     "expire": dict.fromkeys((S.AWAITING_UPLOAD, S.QUEUED, S.PROCESSING), S.EXPIRED),
+    "retry": dict.fromkeys(TERMINAL, S.QUEUED),
 }
 
 
@@ -95,7 +100,7 @@ def test_a_released_job_waits_without_a_lease_and_says_why(status: Status, waits
 
 def test_a_job_that_was_released_past_its_commit_point_is_claimed_without_a_fault_and_never_canceled() -> None:
     waiting = release(a_job(S.PUBLISHING, lease_until=NOON), NOON, reason="an outage", fault=False)
-    assert claim(waiting, NOON, lease_seconds=LEASE_SECONDS).faults == 0
+    assert claim(waiting, NOON, lease_seconds=LEASE_SECONDS).lapses == ()
     with pytest.raises(TransitionError):
         cancel(waiting, NOON, reason="too late")
 
@@ -134,9 +139,45 @@ def test_a_job_that_was_stored_before_there_were_notes_and_figures_is_read() -> 
 
 
 @pytest.mark.parametrize("status", [S.PROCESSING, S.PUBLISHING])
-def test_claiming_a_lapsed_job_counts_the_dead_worker_as_a_fault(status: Status) -> None:
-    assert claim(a_job(status, attempt=1, lease_until=NOON), NOON, lease_seconds=LEASE_SECONDS).faults == 1
-    assert claim(a_job(S.QUEUED), NOON, lease_seconds=LEASE_SECONDS).faults == 0
+def test_claiming_a_lapsed_job_notes_who_fell_silent_and_when(status: Status) -> None:
+    first = claim(a_job(status), NOON, lease_seconds=LEASE_SECONDS, worker="w1")
+    assert first.lapses == ()
+    later = first.lease_until
+    assert later is not None
+    assert first.lapsed == (Lapse(worker="w1", at=later),)
+    second = claim(first, later, lease_seconds=LEASE_SECONDS, worker="w2")
+    assert (second.lapses, second.worker, second.faults) == ((Lapse(worker="w1", at=later),), "w2", 0)
+    given_back = release(second, later, reason="an outage", fault=False)
+    assert given_back.lapsed == second.lapses
+    assert claim(given_back, later, lease_seconds=LEASE_SECONDS).lapses == second.lapses
+
+
+def test_a_retry_is_a_new_run_of_the_same_source_and_options_with_its_deadline_afresh() -> None:
+    options = JobOptions(effective={"deadline": 60})
+    old = a_job(
+        S.EXPIRED, run=2, attempt=3, faults=2, lapses=(Lapse(at=NOON),), worker="w", options=options, expires_at=NOON
+    )
+    now = NOON + timedelta(hours=1)
+    new = retry(old, now, lane="interactive")
+    assert (new.status, new.run, new.attempt, new.faults, new.lapses, new.worker) == (S.QUEUED, 3, 0, 0, (), None)
+    assert (new.source, new.options, new.queued_at) == (old.source, old.options, now)
+    assert new.expires_at == now + timedelta(seconds=60)
+
+
+def test_a_deadline_counts_from_the_upload_not_from_when_we_looked_at_it() -> None:
+    source = SOURCE.model_copy(update={"sequencer": sequencer(1)})
+    new = enqueue(a_job(), NOON, source=source, options=JobOptions(effective={"deadline": 60}), lane="bulk")
+    assert new.expires_at == moment_of(sequencer(1)) + timedelta(seconds=60)
+    assert new.overdue(NOON)
+
+
+@pytest.mark.parametrize("status", Status)
+def test_a_job_is_overdue_until_its_commit_point_or_its_end(status: Status) -> None:
+    job = a_job(status, expires_at=NOON)
+    late = NOON + timedelta(seconds=1)
+    assert job.overdue(late) == (status in {S.AWAITING_UPLOAD, S.QUEUED, S.PROCESSING})
+    assert not job.overdue(NOON)
+    assert not a_job(status).overdue(late)
 
 
 def test_a_job_past_its_commit_point_stays_there_when_it_is_claimed_again() -> None:
@@ -213,7 +254,7 @@ class JobLife(RuleBasedStateMachine):
             return
         claimed = claim(job, self.clock(), lease_seconds=LEASE_SECONDS)
         assert self.save(claimed)
-        assert claimed.faults == job.faults + (job.lease_until is not None)
+        assert len(claimed.lapses) == len(job.lapses) + (job.lease_until is not None)
         assert claimed.attempt == job.attempt + 1
         self.held[worker] = claimed
 

@@ -23,8 +23,12 @@ from pipeline.options import (
 )
 from tests.unit.wishes import wishes
 
+bindings = st.sampled_from(get_args(Preset)).map(lambda preset: Options(preset=preset))
+#: Some of the places in some order; folders may be several.
 layers_of_wishes = st.lists(
-    st.tuples(st.sampled_from(["request", "metadata", "segment"]), wishes), unique_by=lambda layer: layer[0]
+    st.tuples(st.sampled_from(["request", "metadata", "segment"]), wishes)
+    | st.tuples(st.sampled_from(["prefix", "owner"]), bindings),
+    unique_by=lambda layer: object() if layer[0] == "segment" else layer[0],
 )
 
 
@@ -100,6 +104,18 @@ def test_a_preset_ranks_below_its_own_layer_and_above_the_weaker_ones() -> None:
     )
     kept = {name: (options.effective[name], options.origin[name]) for name in ("model", "denoise", "quality")}
     assert kept == {"model": ("lanczos", "metadata"), "denoise": (33, "preset:photo"), "quality": (50, "segment")}
+
+
+def test_a_preset_of_the_prefix_ranks_below_every_folder_and_above_the_defaults() -> None:
+    folders: list[Layer] = [("segment", Options(denoise=5)), ("segment", Options(denoise=6, gray=True))]
+    options = resolve([*folders, ("prefix", Options(preset="photo"))], source_format="png")
+    kept = {name: (options.effective[name], options.origin[name]) for name in ("denoise", "gray", "model", "preset")}
+    assert kept == {
+        "denoise": (5, "segment"),
+        "gray": (True, "segment"),
+        "model": ("realesrgan-x4plus", "preset:photo"),
+        "preset": ("photo", "prefix"),
+    }
 
 
 def test_a_preset_that_is_replaced_says_nothing() -> None:

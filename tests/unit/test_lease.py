@@ -8,7 +8,8 @@ import pytest
 from pipeline.adapters.memory import MemoryJobs
 from pipeline.errors import storage_unavailable
 from pipeline.job import Job, Status, cancel, claim
-from processors.lease import LEASE_SECONDS, held
+from pipeline.lease import LEASE_SECONDS
+from processors.lease import held
 from tests.making import Clock, a_job
 
 pytestmark = pytest.mark.anyio

@@ -12,9 +12,12 @@ from hypothesis import strategies as st
 
 from notifier.deliveries import Attempt, Delivery, DeliveryStatus, MemoryDeliveries, delivery_id
 from notifier.egress import Egress
-from notifier.sender import LEASE_SECONDS, SLOTS, SLOTS_PER_ENDPOINT, Sender, posting
+from notifier.sender import SLOTS, SLOTS_PER_ENDPOINT, Sender, posting
+from pipeline.lease import USUAL
 from tests.receiver import receiving
 from tests.unit.notifier_desk import LOOPBACK, Office, Time, due, running, sender_of
+
+LEASE_SECONDS = USUAL.delivery_seconds
 
 
 class Unwritable(MemoryDeliveries):

@@ -8,7 +8,7 @@ import pytest
 
 from notifier.deliveries import Delivery, MemoryDeliveries
 from notifier.worker import announcing
-from pipeline.adapters.memory import MemoryBus, MemoryDelivery
+from pipeline.adapters.memory_bus import MemoryBus, MemoryDelivery
 from pipeline.consumer import settling
 from pipeline.errors import PipelineError
 from pipeline.events import EventType, event_message

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from pipeline.adapters.memory import MemoryBus, MemoryJobs
+from pipeline.adapters.memory import MemoryJobs
+from pipeline.adapters.memory_bus import MemoryBus
 from pipeline.errors import PipelineError, storage_unavailable
 from pipeline.events import Message
 from pipeline.job import Job

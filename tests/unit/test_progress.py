@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.adapters.memory import MemoryBus
+from pipeline.adapters.memory_bus import MemoryBus
 from pipeline.wire import Progress
 from processors.progress import EVERY_SECONDS, Reporter
 

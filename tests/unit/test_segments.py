@@ -120,27 +120,30 @@ def test_an_operation_of_another_kind_is_refused_as_one(word: str) -> None:
 @pytest.mark.parametrize(
     ("key", "options"),
     [
-        ("a.png", Options()),
-        ("trip/a.png", Options()),
-        ("trip/@x4/a.png", Options(scale=4)),
-        ("@x4/deep/er/a.png", Options(scale=4)),
-        ("@x4,webp/@x2/a.png", Options(scale=2)),  # the nearest one alone, not field by field
-        ("@@x4/a.png", Options()),
-        ("@x3/@@x4/a.png", Options(scale=3)),
-        ("@x3/@eaDir/a.png", Options(scale=3)),
-        ("@x4", Options()),  # a file's own name is never read
-        ("@x2/@x4", Options(scale=2)),
-        ("trip @x4/a.png", Options()),
-        ("x@4/a.png", Options()),
+        ("a.png", []),
+        ("trip/a.png", []),
+        ("trip/@x4/a.png", [Options(scale=4)]),
+        ("@x4/deep/er/a.png", [Options(scale=4)]),
+        ("@x4,webp/trip/@x2/a.png", [Options(scale=2), Options(scale=4, format="webp")]),
+        ("@@x4/a.png", []),
+        ("@@/a.png", []),
+        ("@x3/@@x4/a.png", [Options(scale=3)]),
+        ("@x3/@eaDir/a.png", [Options(scale=3)]),
+        ("@x4", []),  # a file's own name is never read
+        ("@x2/@x4", [Options(scale=2)]),
+        ("trip @x4/a.png", []),
+        ("x@4/a.png", []),
+        ("~alice/@x2/a.png", [Options(scale=2)]),
     ],
 )
-def test_the_nearest_folder_that_is_an_option_counts(key: str, options: Options) -> None:
+def test_every_folder_that_is_an_option_counts_the_nearest_first(key: str, options: list[Options]) -> None:
     assert from_key(key) == options
 
 
-def test_a_folder_that_does_not_parse_is_refused_even_above_one_that_would() -> None:
+@pytest.mark.parametrize("key", ["@x4/@nonsense/a.png", "@nonsense/@x4/a.png", "@/a.png", "trip/@/deep/a.png"])
+def test_a_folder_that_does_not_parse_is_refused_wherever_it_stands(key: str) -> None:
     with pytest.raises(PipelineError):
-        from_key("@x4/@nonsense/a.png")
+        from_key(key)
 
 
 @given(folder_wishes, st.randoms())
@@ -148,14 +151,30 @@ def test_whatever_a_folder_can_wish_for_is_read_back_in_any_order(options: Optio
     words = spelled(options)
     random.shuffle(words)
     if words:
-        assert from_key(f"@{','.join(words)}/a.png") == options
+        assert from_key(f"@{','.join(words)}/a.png") == [options]
 
 
 @given(folder_wishes, st.text(st.characters(exclude_characters="/,"), min_size=1))
 def test_a_word_that_is_added_says_something_or_is_refused(options: Options, word: str) -> None:
     key = f"@{','.join([*spelled(options), word])}/a.png"
     if not key.startswith("@@") and code_of(key) is None:
-        assert from_key(key) != options
+        assert from_key(key) != [options]
+
+
+@given(st.lists(folder_wishes.filter(spelled), max_size=4), st.lists(st.sampled_from(["", "trip", "@@x9", "@eaDir"])))
+def test_folders_are_read_one_by_one_whatever_lies_between_them(wishes: list[Options], others: list[str]) -> None:
+    between = "/".join(["", *others, ""])
+    key = between.join(f"@{','.join(spelled(options))}" for options in wishes)
+    assert from_key(f"{key}/a.png") == wishes[::-1]
+
+
+@given(st.text(st.characters(exclude_characters="/"), min_size=1))
+def test_a_folder_is_a_name_or_says_something_or_is_refused(segment: str) -> None:
+    """Never a silent default: whatever follows `@` is an option, or an error."""
+    key = f"trip/@{segment}/a.png"
+    if not segment.startswith("@") and segment != "eaDir" and code_of(key) is None:
+        (options,) = from_key(key)
+        assert options != Options()
 
 
 @given(

@@ -1,72 +1,30 @@
-"""The sweep: what notifications or a crash left behind is found, and nothing is done twice."""
+"""The sweep: what notifications, the bus or a crash lost is found, and nothing is done twice."""
 
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.intake import Intake, Limits
+from ingest.intake import Intake, Taken
 from ingest.notice import Notice
-from ingest.sweep import notice_of, repair, sweep
-from pipeline.adapters.memory import MemoryBus, MemoryJobs, MemoryObjects, MemorySources, documents
+from ingest.sweep import FULL_EVERY, PAGE, notice_of
+from pipeline.adapters.memory_objects import MemoryObjects
+from pipeline.adapters.memory_sweep import MemorySweep
 from pipeline.errors import PipelineError, RetryLaterError, storage_unavailable
 from pipeline.events import work_message
-from pipeline.identity import event_id, new_job_id
-from pipeline.job import Status
-from pipeline.outbox import Relay
-from pipeline.ports import ObjectInfo, SourceRecord
-from tests.making import Clock, a_job, picture, sequencer
+from pipeline.identity import new_job_id
+from pipeline.job import Failure
+from pipeline.lease import USUAL
+from pipeline.ports.documents import SourceRecord
+from pipeline.ports.objects import ObjectInfo
+from pipeline.sweeping import Reply, SweepReport
+from tests.making import NOON, a_job, sequencer
+from tests.unit.sweep_house import LATER, MINUTE, House, Unreadable
 
 pytestmark = pytest.mark.anyio
-
-#: Uploads of a test are made now, and looked at from here.
-LATER = datetime.now(UTC) + timedelta(hours=1)
-
-
-@dataclass(slots=True)
-class House:
-    """Buckets, documents and a bus in memory."""
-
-    jobs: MemoryJobs = field(default_factory=MemoryJobs)
-    sources: MemorySources = field(default_factory=MemorySources)
-    objects: MemoryObjects = field(default_factory=MemoryObjects)
-    bus: MemoryBus = field(default_factory=MemoryBus)
-
-    def intake(self) -> Intake:
-        stores = replace(documents(), jobs=self.jobs, sources=self.sources)
-        limits = Limits(10**6, 10**6)
-        relay = Relay(self.jobs, self.bus)
-        return Intake(stores, self.objects, relay, clock=Clock(), limits=limits, new_id=new_job_id)
-
-    async def put(self, key: str) -> ObjectInfo:
-        await self.objects.put("uploads", key, picture(), content_type="image/png")
-        return await self.objects.head("uploads", key)
-
-    async def sweep(self, *, now: datetime = LATER, intake: Intake | None = None) -> int:
-        return await sweep(intake or self.intake(), self.objects, now=now)
-
-    async def repair(self, *, now: datetime = LATER) -> None:
-        await repair(self.jobs, Relay(self.jobs, self.bus), now=now)
-
-    def queued(self) -> list[str]:
-        return sorted(job.source.key for job in self.jobs.jobs.values() if job.status is Status.QUEUED)
-
-
-class Unreadable(MemoryObjects):
-    """An object store with one upload that cannot be read."""
-
-    def __init__(self, key: str, error: Exception) -> None:
-        super().__init__()
-        self.key, self.error = key, error
-
-    async def read(
-        self, bucket: str, key: str, *, first_bytes: int | None = None, if_match: str | None = None
-    ) -> tuple[ObjectInfo, bytes]:
-        if key == self.key:
-            raise self.error
-        return await super().read(bucket, key, first_bytes=first_bytes, if_match=if_match)
 
 
 @pytest.fixture
@@ -127,30 +85,6 @@ async def test_a_job_that_a_crash_left_out_is_made_up_for(house: House) -> None:
     assert list(house.jobs.jobs) == [job_id]
 
 
-async def test_what_a_crash_left_in_an_outbox_is_published_under_its_own_id(house: House) -> None:
-    job = a_job()
-    await house.jobs.insert(job, [work_message(job)])
-    await house.repair(now=job.updated_at + timedelta(seconds=29))
-    assert house.bus.published == []
-    await house.repair(now=job.updated_at + timedelta(seconds=31))
-    await house.repair(now=job.updated_at + timedelta(seconds=32))
-    assert house.bus.published == [work_message(job)]
-
-
-async def test_an_announced_job_whose_upload_never_came_expires_and_says_so_once(house: House) -> None:
-    due = LATER - timedelta(seconds=1)
-    late = a_job(Status.AWAITING_UPLOAD, expires_at=due)
-    others = [a_job(Status.AWAITING_UPLOAD, expires_at=LATER + timedelta(seconds=1)), a_job(expires_at=due)]
-    for job in (late, *others):
-        await house.jobs.insert(job)
-    for _ in range(2):
-        await house.repair()
-    expired = house.jobs.jobs[late.id]
-    assert (expired.status, expired.status_reason, expired.completed_at) == (Status.EXPIRED, "no_upload", LATER)
-    assert [house.jobs.jobs[job.id] for job in others] == others
-    assert [message.id for message in house.bus.published] == [event_id(late.id, 1, "job.expired")]
-
-
 async def test_an_upload_that_breaks_the_intake_does_not_hide_those_behind_it(house: House) -> None:
     house.objects = Unreadable("b.png", ValueError("400 Bad Request"))  # as one encrypted with a key of its owner's
     for key in ("a.png", "b.png", "c.png"):
@@ -171,18 +105,16 @@ async def test_an_outage_ends_the_pass(house: House) -> None:
 
 async def test_an_upload_that_another_ingest_has_in_hand_is_left_to_it(house: House) -> None:
     class Busy(Intake):
-        async def take(self, notice: Notice) -> bool:
+        async def take(self, notice: Notice) -> Taken | None:
             if notice.key == "a.png":
                 raise RetryLaterError(0.1)
             return await super().take(notice)
 
     for key in ("a.png", "b.png"):
         await house.put(key)
-    stores = replace(documents(), jobs=house.jobs, sources=house.sources)
-    relay = Relay(house.jobs, house.bus)
-    busy = Busy(stores, house.objects, relay, clock=Clock(), limits=Limits(10**6, 10**6), new_id=new_job_id)
-    assert await house.sweep(intake=busy) == 1
+    assert await house.sweep(intake=house.intake(Busy)) == 1
     assert house.queued() == ["b.png"]
+    assert await house.sweep() == 1
 
 
 @given(st.datetimes(datetime(2020, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC)))  # noqa: DTZ001
@@ -192,3 +124,136 @@ def test_a_listing_names_the_moment_of_the_write_to_the_millisecond(moment: date
     whole = moment.replace(microsecond=moment.microsecond // 1000 * 1000)
     assert nanoseconds == int((whole - datetime.fromtimestamp(0, UTC)) / timedelta(microseconds=1)) * 1000
     assert len(notice.sequencer) == len(sequencer(1)) == 16
+
+
+async def test_what_was_found_is_counted_for_good(house: House) -> None:
+    for key in ("a.png", "b.png"):
+        await house.put(key)
+    await house.sweep()
+    await house.put("c.png", at=LATER)
+    await house.sweep(now=LATER + MINUTE)
+    assert house.counters.counted["sweep_found_total"] == 3
+
+
+async def test_what_was_found_before_an_outage_is_counted_too(house: House) -> None:
+    house.objects = Unreadable("b.png", storage_unavailable("objects"))
+    for key in ("a.png", "b.png"):
+        await house.put(key)
+    with pytest.raises(PipelineError):
+        await house.sweep()
+    assert house.counters.counted["sweep_found_total"] == 1
+
+
+async def test_between_full_passes_only_what_was_written_since_the_last_one_is_compared(house: House) -> None:
+    """Also where each pass is that of a process which has just been started."""
+    await house.put("old.png", at=LATER - timedelta(hours=1))
+    assert await house.sweep() == 1
+    for record in list(house.sources.records):
+        del house.sources.records[record]  # so that whatever is compared is found
+    await house.put("new.png", at=LATER)
+    assert await house.sweep(now=LATER + MINUTE) == 1
+    assert list(house.sources.records) == ["new.png"]
+    assert await house.sweep(now=LATER + FULL_EVERY) == 1
+    assert sorted(house.sources.records) == ["new.png", "old.png"]
+
+
+async def test_an_old_object_that_is_new_to_us_is_found_by_a_full_pass(house: House) -> None:
+    """As a bucket that was restored, or copied with its times, holds."""
+    await house.sweep()
+    await house.put("restored.png", at=LATER - timedelta(days=365))
+    assert await house.sweep(now=LATER + MINUTE) == 0
+    assert await house.sweep(now=LATER + MINUTE, full=True) == 1
+
+
+async def test_a_pass_looks_behind_the_last_one_for_what_another_clock_dated_back(house: House) -> None:
+    await house.sweep()
+    await house.put("a.png", at=LATER - USUAL.settled - timedelta(minutes=5))
+    await house.put("b.png", at=LATER - USUAL.settled - timedelta(minutes=5) - MINUTE)
+    assert await house.sweep(now=LATER + MINUTE) == 1
+    assert house.queued() == ["a.png"]
+
+
+async def test_a_pass_that_an_outage_ended_is_made_up_for_by_the_next(house: House) -> None:
+    await house.sweep()
+    house.objects = Unreadable("b.png", storage_unavailable("objects"))
+    await house.put("b.png", at=LATER)
+    with pytest.raises(PipelineError):
+        await house.sweep(now=LATER + timedelta(hours=1))
+    house.objects.key = ""
+    assert await house.sweep(now=LATER + timedelta(hours=2)) == 1
+
+
+async def test_what_could_not_be_read_is_tried_again_with_every_pass(house: House) -> None:
+    await house.sweep()
+    house.objects = Unreadable("b.png", ValueError("400 Bad Request"))
+    await house.put("b.png", at=LATER)
+    for hours in (1, 2):
+        assert await house.sweep(now=LATER + timedelta(hours=hours)) == 0
+    house.objects.key = ""
+    assert await house.sweep(now=LATER + timedelta(hours=3)) == 1
+
+
+class Bucket(MemoryObjects):
+    """A bucket of very many uploads that are known already, and how far its listing has got."""
+
+    keys = 100_000
+    listed = 0
+
+    async def list(self, bucket: str) -> AsyncIterator[ObjectInfo]:
+        for number in range(self.keys):
+            self.listed += 1
+            yield ObjectInfo(f"{number:06}.png", 1, "e", NOON)
+
+
+class Known(MemorySweep):
+    """Knows every upload of a `Bucket`; notes how far it was asked, and how far the listing was ahead of that."""
+
+    bucket: Bucket
+    asked = 0
+    ahead = 0
+    queries = 0
+
+    async def sources(self, keys: Sequence[str]) -> dict[str, SourceRecord]:
+        self.queries += 1
+        self.asked += len(keys)
+        self.ahead = max(self.ahead, self.bucket.listed - self.asked + len(keys))
+        version = notice_of(ObjectInfo("", 1, "e", NOON)).sequencer
+        return {key: SourceRecord(key, version, "e", f"job_{key}") for key in keys}
+
+    async def sequencers(self, job_ids: Sequence[str]) -> dict[str, str | None]:
+        self.queries += 1
+        return dict.fromkeys(job_ids, notice_of(ObjectInfo("", 1, "e", NOON)).sequencer)
+
+
+async def test_a_hundred_thousand_uploads_are_compared_a_page_at_a_time(house: House) -> None:
+    house.objects = bucket = Bucket()
+    known = Known(house.jobs, house.sources, house.marks)
+    known.bucket = bucket
+    report = await replace(house.turn(), store=known).uploads(full=True)
+    assert (report.examined, report.found) == (bucket.keys, 0)
+    assert known.queries == 2 * bucket.keys / PAGE
+    assert known.ahead <= PAGE
+    again = await replace(house.turn(), store=known).uploads()
+    assert (again.examined, known.queries) == (0, 2 * bucket.keys / PAGE), "none is young enough to ask about"
+
+
+async def test_who_asks_is_told_what_was_found(house: House) -> None:
+    await house.put("a.png", at=NOON)
+    await house.sweep()  # so that the pass that is asked for must look at everything
+    house.sources.records.clear()
+    house.jobs.jobs.clear()
+    house.jobs.outbox.clear()
+    owing = a_job()
+    await house.jobs.insert(a_job())
+    await house.jobs.insert(owing, [work_message(owing)])
+    house.lose_stream()
+    reply = Reply.model_validate_json(await house.turn().answer(b""))
+    assert reply.outcome == SweepReport(examined=1, found=1, restored=1, relayed=1)
+
+
+async def test_who_asks_during_an_outage_is_told_so(house: House) -> None:
+    house.objects = Unreadable("a.png", storage_unavailable("objects"))
+    await house.put("a.png")
+    reply = Reply.model_validate_json(await house.turn().answer(b""))
+    assert isinstance(reply.outcome, Failure)
+    assert reply.outcome.code == "storage_unavailable"

@@ -1,5 +1,6 @@
 """One job's pixels, with a codec of two lines and engines that can be told to fail: what is made, tried and refused."""
 
+import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -9,7 +10,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from pipeline.adapters.memory import MemoryObjects
+from pipeline.adapters.memory_objects import MemoryObjects
 from pipeline.errors import PipelineError
 from pipeline.job import Job, JobOptions
 from processors.budget import PixelBudget
@@ -87,7 +88,7 @@ class Studio:
             self.device,
             variants=lambda fast: (Variant("openvino", "fast"), *WAYS[1:]) if fast else WAYS,
             denoises=lambda name: name == "mixes",
-            budget=PixelBudget(10**6),
+            budget=PixelBudget(10**6, urgent=10**5),
         )
         limits = Limits(max_pixels=10_000)
         self.upscaler = Upscaler(self.objects, cast("Sandbox", self.codec), equipment, limits)
@@ -202,6 +203,11 @@ async def test_transparency_that_is_not_its_sources_is_damage(studio: Studio) ->
     with pytest.raises(GateError) as caught:
         await studio.run(await studio.job(model="network"))
     assert caught.value.verdict.failed == ("alpha_constant",)
+
+
+async def test_an_interactive_job_waits_for_no_large_one(studio: Studio) -> None:
+    async with asyncio.timeout(10), studio.upscaler.equipment.budget.taken(10**9):
+        assert (await studio.run(await studio.job())).outputs
 
 
 async def test_two_names_of_one_way_are_tried_once(studio: Studio) -> None:

@@ -2,23 +2,20 @@
 
 import asyncio
 import json
-import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from pipeline.adapters.memory import (
-    MemoryDelivery,
-    MemoryJobs,
-)
+from pipeline.adapters.memory import MemoryJobs
+from pipeline.adapters.memory_bus import MemoryDelivery
 from pipeline.consumer import settling
 from pipeline.errors import RetryLaterError, UnparseableError, storage_unavailable
 from pipeline.events import Message
 from pipeline.identity import event_id
-from pipeline.job import MAX_FAULTS, Job, Status, Verdict, cancel, claim, publish, release, succeed
-from processors.lease import LEASE_SECONDS
+from pipeline.job import MAX_FAULTS, Job, Lapse, Status, Verdict, cancel, claim, publish, release, succeed
+from pipeline.lease import LEASE_SECONDS
 from processors.result import GateError, Result
 from processors.stopwatch import Stopwatch
 from processors.worker import RETRY_DELAYS_SECONDS
@@ -74,7 +71,7 @@ async def test_a_lapsed_lease_is_taken_over_by_the_next_attempt(bench: Bench, st
     job = await bench.add(a_job(status, attempt=1, lease_until=until))
     await bench.handle(job)
     done = bench.job(job)
-    assert (done.status, done.attempt, done.faults) == (Status.SUCCEEDED, 2, 1)
+    assert (done.status, done.attempt, done.lapses) == (Status.SUCCEEDED, 2, (Lapse(at=until),))
     assert bench.outputs() == ["a.png"]
 
 
@@ -138,7 +135,7 @@ async def test_a_retryable_error_is_retried_and_fails_with_its_own_code_in_the_e
     job = await bench.add()
     assert await bench.settle(job) == ("nak", RETRY_DELAYS_SECONDS[0])
     waiting = bench.job(job)
-    assert (waiting.status, waiting.status_reason, waiting.faults) == (Status.QUEUED, "No room.", 1)
+    assert (waiting.status, waiting.status_reason, waiting.faults) == (Status.QUEUED, "gpu_out_of_memory", 1)
     await bench.settle(job)
     assert await bench.settle(job) == "ack"
     failed = bench.job(job)
@@ -200,7 +197,7 @@ async def test_a_job_that_is_canceled_during_the_work_leaves_no_output(bench: Be
     assert (bench.hands.worked, bench.outputs(), bench.told()) == (1, [], ["started", "canceled"])
 
 
-async def test_a_worker_that_is_stopped_gives_its_job_back_without_a_fault_and_settles_nothing(bench: Bench) -> None:
+async def test_a_worker_that_is_stopped_gives_its_job_back_without_a_fault_and_its_message_too(bench: Bench) -> None:
     begun = asyncio.Event()
 
     async def endless(_: Job) -> None:
@@ -215,7 +212,9 @@ async def test_a_worker_that_is_stopped_gives_its_job_back_without_a_fault_and_s
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert (bench.job(job).status, bench.job(job).faults, delivery.settled) == (Status.QUEUED, 0, [])
+    given = bench.job(job)
+    assert (given.status, given.status_reason, given.faults) == (Status.QUEUED, "worker_stopped", 0)
+    assert delivery.settled == [("nak", 0.0)]
 
 
 async def test_a_worker_that_loses_the_race_for_a_job_looks_again(bench: Bench) -> None:
@@ -254,18 +253,17 @@ async def test_a_released_job_is_taken_up_again_by_the_next_attempt(bench: Bench
 
 
 async def test_what_works_is_told_to_stop_once_the_job_is_no_longer_ours(bench: Bench) -> None:
-    seen: list[threading.Event] = []
+    asked: list[Callable[[], bool]] = []
 
     class Curious(Hands):
         async def run(self, job: Job, watch: Stopwatch, **kwargs: Any) -> Result:
-            lost = kwargs["should_stop"].__self__
-            assert not lost.is_set()
-            seen.append(lost)
+            asked.append(kwargs["should_stop"])
+            assert not asked[0]()
             return await super().run(job, watch, **kwargs)
 
     bench.hands = Curious()
     await bench.handle(await bench.add())
-    assert seen[0].is_set()
+    assert asked[0]()
 
 
 async def test_a_job_that_the_gate_failed_keeps_its_verdict_and_its_metrics(bench: Bench) -> None:

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from pipeline.adapters.memory import MemoryObjects
+from pipeline.adapters.memory_objects import MemoryObjects
 from pipeline.errors import PipelineError, RetryLaterError, storage_unavailable
 from pipeline.job import Job, Status, TransitionError, Verdict, cancel
-from pipeline.ports import KeyRefusedError, SourceRecord
-from processors.lease import LEASE_SECONDS
+from pipeline.lease import LEASE_SECONDS
+from pipeline.ports.documents import SourceRecord
+from pipeline.ports.objects import KeyRefusedError
 from processors.worker import RETRY_DELAYS_SECONDS
 from tests.making import a_job, sequencer
 from tests.unit.worker_bench import BODY, Bench, FlakyObjects
@@ -237,3 +238,16 @@ async def test_a_name_that_the_store_refuses_ends_the_job_all_the_same(
     assert failed.error is not None
     assert (failed.status, failed.error.code) == (Status.FAILED, error.code if error else "key_too_long")
     assert bench.told() == ["started", "failed"]
+
+
+async def test_an_error_file_that_no_store_could_hold_is_not_asked_for(bench: Bench) -> None:
+    """The name of the upload just fits, so that of its error file does not."""
+
+    class Short(FlakyObjects):
+        async def delete(self, bucket: str, key: str) -> None:
+            raise KeyRefusedError(key)
+
+    bench.objects = Short()
+    job = await bench.add(a_job(key=f"{'n' * 251}.png"))
+    assert await bench.settle(job) == "ack"
+    assert bench.job(job).status is Status.SUCCEEDED

@@ -60,6 +60,7 @@ unspelled = _some(
     gray=st.just(False),
     preset=st.just("face"),
     precision=st.sampled_from(["auto", "fast"]),
+    deadline=st.integers(1, 604_800),
     outputs=extras,
 )
 folder_wishes = st.builds(lambda size, rest: Options(**size, **rest), sizings, spelled)

@@ -4,15 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
-from pipeline.adapters.memory import (
-    MemoryBus,
-    MemoryDelivery,
-    MemoryJobs,
-    MemoryObjects,
-    MemoryQuality,
-    MemorySources,
-    documents,
-)
+from pipeline.adapters.memory import MemoryJobs, MemoryQuality, MemorySources, MemoryWorkers, documents
+from pipeline.adapters.memory_bus import MemoryBus, MemoryDelivery
+from pipeline.adapters.memory_objects import MemoryObjects
 from pipeline.consumer import settling
 from pipeline.errors import PipelineError, storage_unavailable
 from pipeline.events import JobMessage, Message
@@ -98,13 +92,15 @@ class Bench:
     objects: MemoryObjects = field(default_factory=FlakyObjects)
     quality: MemoryQuality = field(default_factory=MemoryQuality)
     sources: MemorySources = field(default_factory=MemorySources)
+    workers: MemoryWorkers = field(default_factory=MemoryWorkers)
     bus: MemoryBus = field(default_factory=FlakyBus)
     clock: Clock = field(default_factory=Clock)
+    name: str = "w1"
 
     def worker(self) -> Worker:
-        stores = replace(documents(), jobs=self.jobs, quality=self.quality, sources=self.sources)
+        stores = replace(documents(), jobs=self.jobs, quality=self.quality, sources=self.sources, workers=self.workers)
         relay = Relay(self.jobs, self.bus)
-        return Worker(stores, self.objects, self.bus, relay, cast("Upscaler", self.hands), self.clock)
+        return Worker(self.name, stores, self.objects, self.bus, relay, cast("Upscaler", self.hands), self.clock)
 
     async def add(self, job: Job | None = None) -> Job:
         job = job or a_job()

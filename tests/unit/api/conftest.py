@@ -16,12 +16,15 @@ from starlette.testclient import TestClient
 from api.app import TABLE, create_app, openapi
 from api.envelope import HEADERS
 from api.services import Services, wire
-from pipeline.adapters.memory import MemoryAccounts, MemoryBus, MemoryJobs, MemoryObjects, documents
+from pipeline.adapters.memory import MemoryAccounts, MemoryJobs, documents
+from pipeline.adapters.memory_bus import MemoryBus
+from pipeline.adapters.memory_credentials import MemoryCredentials
+from pipeline.adapters.memory_objects import MemoryObjects
 from pipeline.adapters.minio_presign import MinioPresigner
 from pipeline.adapters.minio_store import Endpoint
 from pipeline.identity import fingerprint, new_job_id
 from pipeline.job import Failure, Job, Output, Source, Status
-from pipeline.ports import Documents, Token
+from pipeline.ports.documents import Documents, Token
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
 MAX_UPLOAD_BYTES = 300_000
@@ -107,6 +110,7 @@ def world() -> Iterator[World]:
             built.objects,
             MinioPresigner(Endpoint.parse("http://key:secret@objects.test:9000")),
             built.bus,
+            credentials=MemoryCredentials(),
             clock=built.clock,
             public_url="http://api.test",
             max_upload_bytes=MAX_UPLOAD_BYTES,

@@ -9,7 +9,7 @@ import pytest
 from api.jobs import CANCEL_TRIES
 from pipeline.errors import storage_unavailable
 from pipeline.events import Event
-from pipeline.job import Job, Status, claim
+from pipeline.job import Failure, Job, Status, claim
 from pipeline.wire import Progress
 from tests.unit.api.conftest import NOW, World, pointers, problem
 
@@ -139,6 +139,16 @@ def test_metrics_are_those_of_the_present_run(world: World) -> None:
         document = {**METRICS, "job_id": job.id, "run": run}
         world.call(lambda document=document: world.documents.quality.put(job.id, document["run"], document))
     assert world.alice.get(f"/v1/jobs/{job.id}/metrics").json() == {**METRICS, "job_id": job.id, "run": 2}
+
+
+def test_metrics_of_a_job_that_the_gate_failed_are_there(world: World) -> None:
+    error = Failure(code="quality_gate_failed", detail="Not true.", hint="Try another model.")
+    job = world.add_job(status=Status.FAILED, error=error)
+    fidelity = {"psnr_db": 9.0, "verdict": "fail", "failed": ["psnr_db"]}
+    document = {**METRICS, "job_id": job.id, "run": 1, "fidelity": fidelity}
+    world.call(lambda: world.documents.quality.put(job.id, 1, document))
+    answer = world.alice.get(f"/v1/jobs/{job.id}/metrics")
+    assert (answer.status_code, answer.json()["fidelity"]) == (200, fidelity)
 
 
 def test_metrics_before_the_end_answer_409(world: World) -> None:

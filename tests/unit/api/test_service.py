@@ -8,7 +8,9 @@ import pytest
 from api.checks import Servers
 from api.doctor import CANARIES, Canary
 from api.progress import LiveProgress
-from pipeline.adapters.memory import MemoryAccounts, MemoryBus, MemoryObjects, documents
+from pipeline.adapters.memory import MemoryAccounts, documents
+from pipeline.adapters.memory_bus import MemoryBus
+from pipeline.adapters.memory_objects import MemoryObjects
 from pipeline.errors import PipelineError
 from pipeline.job import Job, Source, Status
 from pipeline.wire import Progress
@@ -30,7 +32,7 @@ def test_a_model_is_available_once_one_worker_has_it(world: World, order: tuple[
     (model,) = world.alice.get("/v1/models").json()["items"]
     assert model == {
         "name": "m", "scales": [2, 4], "architecture": None, "licence": "BSD", "source": None, "available": True,
-        "denoises": False, "reason": None,
+        "denoises": False, "reason": None, "remedy": None,
     }  # fmt: skip
 
 
@@ -124,12 +126,14 @@ def test_the_doctor_passes_when_everything_works_and_leaves_nothing_behind(
     world.add_worker("one", "bicubic", probe={"tiles_per_second": 3})
     report = world.admin.get("/v1/admin/doctor").json()
     assert {check["name"]: check["status"] for check in report["checks"]} == dict.fromkeys(
-        ("mongo", "minio", "nats", "uploads.fast", "uploads.durable", "workers"), "pass"
+        ("mongo", "minio", "nats", "uploads.fast", "uploads.durable", "lane.interactive", "lane.bulk", "workers"),
+        "pass",
     )
     assert report["workers"] == [
         {
             "name": "one", "engine": "openvino", "precision": "f32", "probe": {"tiles_per_second": 3},
             "models": ["bicubic"], "seen_at": "2026-11-01T12:00:00Z",
+            "heartbeat_seconds": 0, "late": False, "unusable": [],
         }
     ]  # fmt: skip
     assert world.objects.stored == {}
@@ -142,6 +146,34 @@ def test_no_worker_in_the_last_two_minutes_is_a_failing_check(world: World, monk
     (check,) = (check for check in report["checks"] if check["status"] == "fail")
     assert check["name"] == "workers"
     assert report["workers"] == []
+
+
+def test_a_worker_is_late_after_two_of_its_intervals(world: World) -> None:
+    for name, every, age in (("a", 30, 60), ("b", 30, 61), ("c", 10, 25), ("ahead", 30, -5)):
+        world.add_worker(name, "bicubic", every_seconds=every, seen_at=later(seconds=-age))
+    workers = world.admin.get("/v1/admin/doctor").json()["workers"]
+    assert {worker["name"]: (worker["late"], worker["heartbeat_seconds"]) for worker in workers} == {
+        "a": (False, 60), "b": (True, 61), "c": (True, 25), "ahead": (False, 0),
+    }  # fmt: skip
+
+
+def test_workers_that_are_all_late_are_a_failing_check(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    announcing(world, monkeypatch, "uploads.fast", "uploads.durable")
+    for seconds in (75, 90):
+        world.add_worker(f"w{seconds}", "bicubic", seen_at=later(seconds=-seconds))
+    checks = world.admin.get("/v1/admin/doctor").json()["checks"]
+    (check,) = (check for check in checks if check["status"] == "fail")
+    assert (check["name"], check["detail"]) == ("workers", "no heartbeat for 75 s")
+
+
+def test_models_that_a_worker_cannot_run_are_told_with_reason_and_remedy(world: World) -> None:
+    broken = {"name": "b", "available": False, "reason": "it is broken", "remedy": "mend it"}
+    world.add_worker("w", models=[{"name": "a", "available": True}, broken])
+    (worker,) = world.admin.get("/v1/admin/doctor").json()["workers"]
+    assert worker["models"] == ["a", "b"]
+    assert [(model["name"], model["reason"], model["remedy"]) for model in worker["unusable"]] == [
+        ("b", "it is broken", "mend it")
+    ]
 
 
 class Announcer(MemoryObjects):

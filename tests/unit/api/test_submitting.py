@@ -125,6 +125,15 @@ def test_every_refused_option_is_named_by_its_pointer_in_both_calls(
         assert all(error["detail"] for error in answer.json()["errors"])
 
 
+def test_a_refused_option_says_what_was_given_and_what_it_takes_in_both_calls(world: World) -> None:
+    options = {"fit": "stretchy", "scael": 2}
+    for answer in (announce(world, options=options), submit(world, options=json.dumps(options))):
+        assert {error["pointer"]: error["detail"] for error in answer.json()["errors"]} == {
+            "#/options/fit": "'stretchy' was given; it takes a box in pixels, such as 800x600",
+            "#/options/scael": "there is no such option; did you mean scale?",
+        }
+
+
 def test_every_option_reaches_the_job_in_both_calls(world: World) -> None:
     asked = {
         "width": 800, "height": 600, "model": "lanczos", "denoise": "low", "face": True, "strength": 80,

@@ -1,0 +1,77 @@
+"""`LaneStore` and the place in a lane on MongoDB: what a question costs does not grow with the queue.
+
+Each asks for spans of time, from the near to the far, and stops where it has enough. MongoDB would stop at a limit by
+itself; its stand-in looks at every document that the index offers first.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from itertools import pairwise
+from typing import Any, Final
+
+from pymongo import DESCENDING
+from pymongo.asynchronous.collection import AsyncCollection
+from pymongo.asynchronous.database import AsyncDatabase
+
+from pipeline.adapters.mongo_away import answering
+from pipeline.job import LEASED, Job, Status
+from pipeline.ports.lanes import Passage, Pause
+from pipeline.topology import Lane
+
+#: How far back each span reaches. Beyond the last stands whatever is older.
+REACHES: Final = tuple(timedelta(seconds=seconds) for seconds in (1, 4, 16, 64, 256, 1024, 4096, 16_384, 86_400))
+_HELD: Final = [status.value for status in LEASED]
+Jobs = AsyncCollection[dict[str, Any]]
+
+
+def _spans(end: datetime) -> Iterator[dict[str, datetime]]:
+    """Conditions on a time: the second before *end*, then ever longer spans before that, a day in all."""
+    for nearer, farther in pairwise((timedelta(), *REACHES)):
+        yield {"$gte": end - farther, "$lt": end - nearer}
+
+
+async def ahead(jobs: Jobs, job: Job, *, limit: int) -> int:
+    """See `JobStore.ahead`: examines at most *limit* entries of the index `lane_status_queued`."""
+    if job.queued_at is None:
+        return 0
+    queued = {"lane": job.lane, "status": Status.QUEUED.value}
+    counted = await jobs.count_documents({**queued, "queued_at": job.queued_at, "_id": {"$lt": job.id}}, limit=limit)
+    for span in (*_spans(job.queued_at), {"$lt": job.queued_at - REACHES[-1]}):
+        if counted >= limit:
+            break
+        counted += await jobs.count_documents({**queued, "queued_at": span}, limit=limit - counted)
+    return counted
+
+
+@answering
+class MongoLanes:
+    """`LaneStore` on the collections `jobs` and `lanes`."""
+
+    def __init__(self, db: AsyncDatabase[dict[str, Any]]) -> None:
+        self._jobs = db["jobs"]
+        self._lanes = db["lanes"]
+
+    async def passages(self, lane: Lane, now: datetime, *, limit: int) -> list[Passage]:
+        """See `LaneStore.passages`."""
+        succeeded = {"lane": lane, "status": Status.SUCCEEDED.value}
+        times = {"queued_at": 1, "started_at": 1, "completed_at": 1, "_id": 0}
+        passages: list[Passage] = []
+        for span in _spans(now):
+            if len(passages) >= limit:
+                break
+            found = self._jobs.find({**succeeded, "completed_at": span}, times).sort("completed_at", DESCENDING)
+            passages += [Passage(**document) async for document in found.limit(limit - len(passages))]
+        return passages
+
+    async def held(self, now: datetime, *, limit: int) -> int:
+        """See `LaneStore.held`."""
+        return await self._jobs.count_documents({"status": {"$in": _HELD}, "lease_until": {"$gt": now}}, limit=limit)
+
+    async def note(self, lane: Lane, pause: Pause) -> None:
+        """See `LaneStore.note`."""
+        await self._lanes.replace_one({"_id": lane}, asdict(pause), upsert=True)
+
+    async def pauses(self) -> Mapping[str, Pause]:
+        """See `LaneStore.pauses`."""
+        return {document.pop("_id"): Pause(**document) async for document in self._lanes.find()}

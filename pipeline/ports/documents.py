@@ -1,0 +1,147 @@
+"""What the services need of a document store."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from pipeline.events import Message
+from pipeline.job import Job, Status
+from pipeline.ports.counters import CounterStore
+from pipeline.ports.lanes import LaneStore
+from pipeline.ports.prefixes import PrefixStore
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRecord:
+    """The newest version of a key that ingest has seen, and the job that answers for it.
+
+    A deleted upload stays as a tombstone (`deleted`), so that neither a late event nor the sweep brings it back.
+    One that retention removed (`retained`) keeps its ETag, so that the same bytes put again are no new upload.
+    """
+
+    key: str
+    sequencer: str
+    etag: str | None
+    job_id: str | None
+    deleted: bool = False
+    retained: bool = False
+
+
+class JobStore(Protocol):
+    """Jobs and their outboxes. Every write of a job compares `rev`, so the slower of two writers loses.
+
+    Every store of documents raises `PipelineError` `storage_unavailable` when the server does not answer.
+    """
+
+    async def insert(self, job: Job, outbox: Sequence[Message] = ()) -> bool:
+        """Store a new job; False when its id is there already."""
+
+    async def get(self, job_id: str) -> Job | None:
+        """Read one job."""
+
+    async def save(self, job: Job, outbox: Sequence[Message] = ()) -> bool:
+        """Replace revision `job.rev - 1` and append *outbox*; False when somebody else has moved the job on."""
+
+    async def renew(self, job: Job, until: datetime) -> bool:
+        """Extend the lease of this attempt; False when it is no longer ours."""
+
+    async def page(
+        self, owner: str, *, limit: int, before: str | None = None, status: Status | None = None, key: str | None = None
+    ) -> list[Job]:
+        """Newest first, from below the id *before*."""
+
+    async def unfinished(self, owner: str, *, limit: int) -> int:
+        """How many of the owner's jobs are not terminal, counted up to *limit*."""
+
+    async def overdue(self, now: datetime, *, limit: int) -> list[Job]:
+        """Jobs whose time was up before *now* that nobody holds: announced, queued, or left by a worker that died."""
+
+    async def adrift(
+        self, queued_before: datetime, now: datetime, *, limit: int, after: tuple[datetime, str] | None = None
+    ) -> list[Job]:
+        """Jobs to be worked on, queued before that time, that nobody holds at *now* and that owe no message.
+
+        In the order of their queueing and, at one moment, of their ids; from behind such a place.
+        """
+
+    async def ahead(self, job: Job, *, limit: int) -> int:
+        """How many queued jobs of its lane were queued before *job*, counted up to *limit*."""
+
+    async def tally(self, *, limit: int) -> dict[Status, int]:
+        """How many jobs there are in each status, each counted up to *limit*."""
+
+    async def unrelayed(self, before: datetime, *, limit: int) -> list[Message]:
+        """Outbox entries of jobs untouched since *before*, in order."""
+
+    async def owed(self, job_id: str) -> list[Message]:
+        """Outbox entries of one job, in order."""
+
+    async def relayed(self, message_ids: Sequence[str]) -> None:
+        """Clear published outbox entries, in one write."""
+
+
+class SourceStore(Protocol):
+    """One record per key of the uploads bucket."""
+
+    async def get(self, key: str) -> SourceRecord | None:
+        """Read the record of *key*."""
+
+    async def insert(self, record: SourceRecord) -> bool:
+        """Write the first record of a key; False when there is one."""
+
+    async def advance(self, record: SourceRecord, *, seen: SourceRecord | None = None) -> bool:
+        """Compare-and-set to a later sequencer; False when the stored one is not older, or not the one *seen*."""
+
+
+class QualityStore(Protocol):
+    """Metric documents, one per job and run."""
+
+    async def put(self, job_id: str, run: int, document: Mapping[str, Any]) -> None:
+        """Write the document of one run, unless that of a later attempt (`document["attempt"]`) is there."""
+
+    async def get(self, job_id: str, run: int) -> dict[str, Any] | None:
+        """Read the document of one run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """What a bearer token stands for."""
+
+    owner: str
+    role: str
+
+
+class AccountStore(Protocol):
+    """Owners, their webhook secrets and the hashes of their tokens."""
+
+    async def token(self, token_hash: str) -> Token | None:
+        """Who presents this token, by its SHA-256."""
+
+    async def webhook_secret(self, owner: str) -> str | None:
+        """The owner's `whsec_…` signing secret."""
+
+
+class WorkerStore(Protocol):
+    """What each processor reports of itself."""
+
+    async def report(self, name: str, document: Mapping[str, Any]) -> None:
+        """Write or replace the report of one worker."""
+
+    async def list(self, seen_since: datetime) -> list[dict[str, Any]]:
+        """Reports whose `seen_at` is later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Documents:
+    """Every document store of one database."""
+
+    jobs: JobStore
+    sources: SourceStore
+    quality: QualityStore
+    accounts: AccountStore
+    workers: WorkerStore
+    counters: CounterStore
+    lanes: LaneStore
+    prefixes: PrefixStore
+    ping: Callable[[], Any]

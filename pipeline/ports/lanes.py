@@ -1,0 +1,62 @@
+"""What is known of a lane: its queue on the bus, how fast it goes, who holds its jobs, and who has paused it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from pipeline.topology import Lane
+
+
+@dataclass(frozen=True, slots=True)
+class LaneState:
+    """What the bus says of one durable.
+
+    Args:
+        pending: Messages that nobody has been given yet.
+        in_work: Messages in hands, or handed back and waiting for their next try.
+        paused_until: None where it is not paused.
+        waiting_since: When the first of the pending was published; None where none is.
+        given_at: When a message was last given to anybody; None where the bus no longer knows.
+    """
+
+    pending: int
+    in_work: int
+    paused_until: datetime | None = None
+    waiting_since: datetime | None = None
+    given_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """How one job that succeeded went through its lane."""
+
+    queued_at: datetime
+    started_at: datetime
+    completed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """The last pause of a lane, over or not: the bus says which. *by* is an owner."""
+
+    by: str
+    reason: str
+    since: datetime
+    until: datetime
+
+
+class LaneStore(Protocol):
+    """Lanes as the documents show them. Raises `PipelineError` `storage_unavailable` as every store."""
+
+    async def passages(self, lane: Lane, now: datetime, *, limit: int) -> list[Passage]:
+        """How the last jobs that succeeded went, of the day before *now*; the latest first."""
+
+    async def held(self, now: datetime, *, limit: int) -> int:
+        """How many jobs of all lanes are under a live lease, counted up to *limit*."""
+
+    async def note(self, lane: Lane, pause: Pause) -> None:
+        """Keep who paused a lane and why, in place of the last pause."""
+
+    async def pauses(self) -> Mapping[str, Pause]:
+        """The last pause of every lane that ever had one."""

@@ -1,0 +1,295 @@
+"""Lanes, in memory and on the servers: position, pace, pulse, and pauses that end by themselves."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import nats
+import pytest
+from nats.js import JetStreamContext
+from pymongo.monitoring import CommandListener, CommandStartedEvent
+
+from infra.bootstrap import streams
+from pipeline.adapters import mongo, nats_bus
+from pipeline.adapters.memory_bus import MemoryBus
+from pipeline.errors import PipelineError
+from pipeline.job import Job, Status
+from pipeline.ports.documents import Documents
+from pipeline.ports.lanes import LaneState, Passage, Pause
+from pipeline.topology import BULK, INGEST, INTERACTIVE
+from tests.contract.stores import ADAPTERS, document_stores
+from tests.contract.test_bus import GLANCE_SECONDS, SECONDS, Opened, body_of, connect, drain, taken
+from tests.making import NOON, a_job
+from tests.servers import Servers
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(params=ADAPTERS)
+async def documents(request: pytest.FixtureRequest, anyio_backend: str) -> AsyncIterator[Documents]:
+    async with document_stores(request) as opened:
+        yield opened
+
+
+@pytest.fixture(params=ADAPTERS)
+async def bus(request: pytest.FixtureRequest, anyio_backend: str) -> AsyncIterator[Opened]:
+    if request.param == "memory":
+        memory = MemoryBus()
+        yield Opened(memory, memory, memory)
+        return
+    servers: Servers = request.getfixturevalue("servers")
+    async with AsyncExitStack() as closing:
+        opened = Opened(*[await connect(servers, name, closing) for name in ("ingest", "processors", "api")])
+        await freed(opened)
+        yield opened
+        await freed(opened)
+
+
+async def freed(opened: Opened) -> None:
+    """No pause and no message is left to the other tests."""
+    for durable in (INTERACTIVE.name, BULK.name):
+        await opened.api.pause(durable, None)
+    await drain(opened)
+
+
+def after(seconds: float) -> datetime:
+    return NOON + timedelta(seconds=seconds)
+
+
+def soon(seconds: float) -> datetime:
+    """From now, by the real clock, in milliseconds as the documents keep it."""
+    moment = datetime.now(UTC) + timedelta(seconds=seconds)
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+
+
+async def stored(documents: Documents, *jobs: Job) -> tuple[Job, ...]:
+    for job in jobs:
+        assert await documents.jobs.insert(job)
+    return jobs
+
+
+async def test_ahead_are_the_queued_jobs_of_the_lane_that_came_before(documents: Documents) -> None:
+    *_, mine = await stored(
+        documents,
+        a_job(queued_at=after(1)),
+        a_job(queued_at=after(2)),
+        a_job(queued_at=after(9)),
+        a_job(queued_at=after(1), lane="bulk"),
+        a_job(Status.PROCESSING, queued_at=after(1)),
+        a_job(Status.AWAITING_UPLOAD, queued_at=None),
+        a_job(queued_at=after(3)),
+    )
+    assert await documents.jobs.ahead(mine, limit=10) == 2
+
+
+async def test_jobs_of_one_moment_stand_in_the_order_of_their_ids(documents: Documents) -> None:
+    jobs = await stored(documents, *(a_job() for _ in range(5)))
+    places = [await documents.jobs.ahead(job, limit=10) for job in sorted(jobs, key=lambda job: job.id)]
+    assert places == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("limit", [1, 3, 4, 5])
+async def test_ahead_is_counted_up_to_the_limit(documents: Documents, limit: int) -> None:
+    jobs = await stored(documents, *(a_job(queued_at=after(number // 2)) for number in range(5)))
+    last = max(jobs, key=lambda job: (job.queued_at, job.id))
+    assert await documents.jobs.ahead(last, limit=limit) == min(limit, 4)
+
+
+async def test_ahead_reaches_back_as_far_as_the_queue(documents: Documents) -> None:
+    ages = (0.001, 1, 4, 30, 256, 600, 5000, 40_000, 86_400, 10**7)
+    *_, mine = await stored(documents, *(a_job(queued_at=after(-age)) for age in ages), a_job())
+    assert await documents.jobs.ahead(mine, limit=100) == len(ages)
+
+
+async def test_passages_are_those_of_jobs_that_succeeded_lately_the_latest_first(documents: Documents) -> None:
+    def went(second: float, status: Status = Status.SUCCEEDED, lane: str = "interactive") -> Job:
+        queued, started, completed = (after(second - before) for before in (2, 1, 0))
+        return a_job(status, lane=lane, queued_at=queued, started_at=started, completed_at=completed)
+
+    ages = (0.5, 3, 700, 9000)
+    others = (went(-4, lane="bulk"), went(-5, Status.FAILED), went(-90_000), a_job())
+    await stored(documents, *others, *(went(-age) for age in reversed(ages)))
+    wanted = [Passage(after(-age - 2), after(-age - 1), after(-age)) for age in ages]
+    assert await documents.lanes.passages("interactive", NOON, limit=3) == wanted[:3]
+    assert await documents.lanes.passages("interactive", NOON, limit=30) == wanted
+
+
+async def test_held_are_the_jobs_under_a_live_lease(documents: Documents) -> None:
+    await stored(
+        documents,
+        a_job(),
+        a_job(Status.PROCESSING, lease_until=after(1)),
+        a_job(Status.PUBLISHING, lease_until=after(1), lane="bulk"),
+        a_job(Status.PROCESSING, lease_until=NOON),
+        a_job(Status.PUBLISHING, lease_until=None),
+    )
+    assert [await documents.lanes.held(NOON, limit=limit) for limit in (1, 9)] == [1, 2]
+
+
+async def test_the_last_pause_of_each_lane_is_kept(documents: Documents) -> None:
+    first, second = Pause("ada", "a disk", NOON, after(9)), Pause("bob", "another", after(1), after(99))
+    assert await documents.lanes.pauses() == {}
+    await documents.lanes.note("bulk", first)
+    await documents.lanes.note("bulk", second)
+    await documents.lanes.note("interactive", first)
+    assert await documents.lanes.pauses() == {"bulk": second, "interactive": first}
+
+
+class Commands(CommandListener):
+    """Keeps what the driver sends."""
+
+    def __init__(self) -> None:
+        self.sent: list[dict[str, Any]] = []
+
+    def started(self, event: CommandStartedEvent) -> None:
+        self.sent.append(dict(event.command))
+
+    def succeeded(self, event: object) -> None:
+        """Not of interest."""
+
+    def failed(self, event: object) -> None:
+        """Not of interest."""
+
+
+async def test_a_position_examines_no_more_than_its_limit(servers: Servers) -> None:
+    """Every question is one span of the index, and the server is told to stop at what is left of the limit."""
+    commands = Commands()
+    async with mongo.connect(servers.root.mongo, listeners=[commands]) as client:
+        db = client.get_database(f"contract_{uuid4().hex}")
+        await db["jobs"].create_indexes(list(mongo.INDEXES["jobs"]))
+        jobs = await stored(mongo.documents(db), *(a_job(queued_at=after(number / 2)) for number in range(60)))
+        commands.sent.clear()
+        assert await mongo.MongoJobs(db).ahead(jobs[50], limit=10) == 10
+        questions = [command["pipeline"][:2] for command in commands.sent]
+        plans = [await explained(db, match["$match"], limit["$limit"]) for match, limit in questions]
+        await client.drop_database(db.name)
+    assert [limit["$limit"] for _, limit in questions] == [10, 10, 8, 2]
+    assert all("'lane_status_queued'" in str(plan["queryPlanner"]["winningPlan"]) for plan in plans)
+    if plans[0]["serverInfo"]["host"] != "secantus":  # the stand-in says what the index offers, not what it reads
+        assert sum(plan["executionStats"]["totalDocsExamined"] for plan in plans) <= 11
+
+
+async def explained(db: Any, query: dict[str, Any], limit: int) -> dict[str, Any]:
+    find = {"find": "jobs", "filter": query, "limit": limit}
+    plan: dict[str, Any] = await db.command("explain", find, verbosity="executionStats")
+    return plan
+
+
+def counts(state: LaneState) -> tuple[int, int]:
+    return state.pending, state.in_work
+
+
+async def test_a_lane_tells_what_waits_and_what_is_in_hands(bus: Opened) -> None:
+    await bus.queue("a", "b", "c")
+    await bus.queue("d", lane="bulk")
+    delivery = await taken(await bus.pull())
+    assert counts(await bus.api.lane(INTERACTIVE.name)) == (2, 1)
+    assert counts(await bus.api.lane(BULK.name)) == (1, 0)
+    await delivery.ack()
+    assert counts(await bus.api.lane(INTERACTIVE.name)) == (2, 0)
+
+
+async def test_a_lane_tells_since_when_its_first_waits_and_when_it_gave_the_last(bus: Opened) -> None:
+    began = soon(-0.001)
+    await bus.queue("a")
+    await bus.queue("b", lane="bulk")
+    await (await taken(await bus.pull())).ack()
+    given, between = await bus.api.lane(INTERACTIVE.name), soon(0)
+    await bus.queue("c")
+    waiting = await bus.api.lane(INTERACTIVE.name)
+    assert given.waiting_since is None
+    assert given.given_at is not None
+    assert began <= given.given_at <= soon(0.001)
+    assert waiting.given_at == given.given_at
+    assert waiting.waiting_since is not None
+    assert between <= waiting.waiting_since <= soon(0.001)
+
+
+async def test_a_paused_lane_hands_out_nothing_and_the_other_goes_on(bus: Opened) -> None:
+    until = soon(60)
+    await bus.api.pause(INTERACTIVE.name, until)
+    await bus.queue("waits")
+    await bus.queue("goes", lane="bulk")
+    pull = await bus.pull(INTERACTIVE.name, BULK.name)
+    assert await body_of(pull) == "goes"
+    assert await pull.next(GLANCE_SECONDS) is None
+    state = await bus.api.lane(INTERACTIVE.name)
+    assert (counts(state), state.paused_until) == ((1, 0), until)
+
+
+async def test_a_lane_that_is_resumed_goes_on_at_once(bus: Opened) -> None:
+    await bus.api.pause(INTERACTIVE.name, soon(60))
+    await bus.queue("waits")
+    await bus.api.pause(INTERACTIVE.name, None)
+    assert (await bus.api.lane(INTERACTIVE.name)).paused_until is None
+    assert await body_of(await bus.pull()) == "waits"
+
+
+async def test_a_pause_ends_by_itself(bus: Opened) -> None:
+    await bus.api.pause(INTERACTIVE.name, soon(0.3))
+    await bus.queue("waits")
+    pull = await bus.pull()
+    async with asyncio.timeout(SECONDS):
+        while (delivery := await pull.next(GLANCE_SECONDS)) is None:
+            pass
+    await delivery.ack()
+    assert (delivery.body, (await bus.api.lane(INTERACTIVE.name)).paused_until) == (b"waits", None)
+
+
+async def test_work_in_hands_is_settled_during_a_pause(bus: Opened) -> None:
+    await bus.queue("begun")
+    delivery = await taken(await bus.pull())
+    await bus.api.pause(INTERACTIVE.name, soon(60))
+    await delivery.ack()
+    assert (await bus.api.lane(INTERACTIVE.name)).in_work == 0
+
+
+@pytest.fixture
+async def js(servers: Servers) -> AsyncIterator[JetStreamContext]:
+    client = await nats.connect(servers.root.nats)
+    yield client.jetstream()
+    await client.close()
+
+
+async def test_bootstrap_keeps_a_pause_also_where_it_corrects_the_durable(
+    servers: Servers, js: JetStreamContext
+) -> None:
+    until = soon(60)
+    async with AsyncExitStack() as closing:
+        api = await connect(servers, "api", closing)
+        await api.pause(BULK.name, until)
+        try:
+            await streams.ensure(js)
+            assert (await api.lane(BULK.name)).paused_until == until
+            present = (await js.consumer_info(BULK.stream, BULK.name)).config
+            present.ack_wait = 7.0
+            await js.add_consumer(BULK.stream, present)
+            assert "changed: JOBS/bulk" in await streams.ensure(js)
+            assert (await api.lane(BULK.name)).paused_until == until
+        finally:
+            await api.pause(BULK.name, None)
+
+
+async def test_a_restarted_bus_keeps_a_pause(servers: Servers) -> None:
+    until = soon(60)
+    async with AsyncExitStack() as closing:
+        await (await connect(servers, "api", closing)).pause(BULK.name, until)
+        servers.kill("nats")
+        servers.restart("nats")
+        api = await connect(servers, "api", closing)
+        assert (await api.lane(BULK.name)).paused_until == until
+        await api.pause(BULK.name, None)
+
+
+async def test_the_api_pauses_lanes_and_nothing_else(servers: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nats_bus, "PUBLISH_SECONDS", 0.5)
+    async with AsyncExitStack() as closing:
+        api, worker = [await connect(servers, name, closing) for name in ("api", "processors")]
+        for account, durable in ((api, INGEST.name), (worker, BULK.name)):
+            with pytest.raises(PipelineError) as refused:
+                await account.pause(durable, soon(60))
+            assert refused.value.code == "storage_unavailable"
+        assert (await api.lane(BULK.name)).paused_until is None

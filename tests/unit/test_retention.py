@@ -1,0 +1,445 @@
+"""Retention on memory stores: what goes, in which order, what stays, and that nothing that was removed comes back."""
+
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ingest.notice import Notice
+from ingest.retention import Retention
+from ingest.sweep import Sweep
+from pipeline.adapters.memory import MemoryQuality, documents
+from pipeline.adapters.memory_objects import MemoryObjects
+from pipeline.adapters.memory_retention import MemoryRetention
+from pipeline.adapters.memory_sweep import MemorySweep
+from pipeline.errors import PipelineError, storage_unavailable
+from pipeline.identity import new_job_id, reserved_key
+from pipeline.job import Failure, Job, Output, Status, TransitionError, retire, succeed
+from pipeline.outbox import Relay
+from pipeline.ports.documents import SourceRecord
+from pipeline.ports.objects import ObjectInfo
+from pipeline.retention import (
+    DOCUMENT_DAYS,
+    KEYS_NAMED,
+    Order,
+    Policy,
+    Reply,
+    RetentionReport,
+    answers_for,
+    cutoff,
+    returning,
+    sequencer_at,
+    tombstone,
+    written_at,
+)
+from tests.making import NOON, a_job, picture, sequencer
+from tests.unit.intake_desk import Desk
+
+pytestmark = pytest.mark.anyio
+
+DAYS = 30
+KEY = "trip/a.png"
+moments = st.datetimes(datetime(2020, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
+spans = st.integers(0, 3650)
+
+
+@dataclass(slots=True)
+class House:
+    """Buckets and documents in memory, an intake, and a retention that looks from *age* days later."""
+
+    desk: Desk = field(default_factory=Desk)
+    days: int = 0
+    owners: dict[str, int] = field(default_factory=lambda: {"default": DAYS})
+    age_days: float = DAYS + 1.0
+
+    def now(self) -> datetime:
+        return datetime.now(UTC) + timedelta(days=self.age_days)
+
+    def retention(self, objects: MemoryObjects | None = None) -> Retention:
+        stores = replace(documents(), jobs=self.desk.jobs, sources=self.desk.sources)
+        store = MemoryRetention(self.desk.jobs, self.desk.sources, MemoryQuality(), self.owners)
+        return Retention(stores, store, objects or self.desk.objects, self.now, self.days)
+
+    async def upload(self, key: str = KEY, body: bytes | None = None) -> Notice:
+        """Put an object and take it in, as of now."""
+        self.desk.clock.now = datetime.now(UTC)
+        notice = await self.put(key, body)
+        await self.desk.intake().take(notice)
+        return notice
+
+    async def put(self, key: str, body: bytes | None = None) -> Notice:
+        notice = await self.desk.put(key, body)
+        self.desk.versions += 1
+        later = f"{int(sequencer_at(datetime.now(UTC)), 16) + self.desk.versions * 10**7:016X}"
+        return replace(notice, sequencer=later)
+
+    async def removed(self, key: str) -> Notice:
+        """Delete an object; the notice that it causes."""
+        notice = await self.desk.delete(key)
+        self.desk.versions += 1
+        later = f"{int(sequencer_at(datetime.now(UTC)), 16) + self.desk.versions * 10**7:016X}"
+        return replace(notice, sequencer=later)
+
+    def job(self, key: str = KEY) -> Job:
+        (job,) = (job for job in self.desk.jobs.jobs.values() if job.source.key == key)
+        return job
+
+    async def finish(self, key: str = KEY, *, outputs: tuple[str, ...] | None = None) -> Job:
+        """Write the outputs of the key's queued job, and end it."""
+        (job,) = (job for job in self.desk.jobs.jobs.values() if job.source.key == key and job.status is Status.QUEUED)
+        working = job.model_copy(update={"status": Status.PUBLISHING})
+        made = [await self.write(job, name) for name in outputs or (key,)]
+        self.desk.jobs.jobs[job.id] = succeed(
+            working,
+            datetime.now(UTC),
+            outputs=tuple(made),
+            quality=None,  # type: ignore[arg-type]
+        )
+        self.desk.jobs.outbox[job.id].clear()
+        return self.desk.jobs.jobs[job.id]
+
+    async def write(self, job: Job, key: str) -> Output:
+        etag = await self.desk.objects.put("outputs", key, b"big", content_type="", metadata={"up-job": job.id})
+        return Output(bucket="outputs", key=key, etag=etag, sha256="0", bytes=3, width=1, height=1, format="png")
+
+    async def swept(self) -> int:
+        """How many uploads a sweep over all keys takes in, an age later."""
+        desk = self.desk
+        stores = replace(documents(), jobs=desk.jobs, sources=desk.sources)
+        relay, store = Relay(desk.jobs, desk.bus), MemorySweep(jobs=desk.jobs, known=desk.sources)
+        turn = Sweep(desk.intake(), stores, store, desk.objects, desk.bus, relay, self.now)
+        return (await turn.uploads(full=True)).found
+
+    def held(self) -> list[str]:
+        return sorted(f"{bucket}/{key}" for bucket, key in self.desk.objects.stored)
+
+
+@pytest.fixture
+def house() -> House:
+    return House()
+
+
+@given(
+    now=moments,
+    days=spans,
+    age_seconds=spans,
+    reserved=st.booleans(),
+    status=st.sampled_from(Status),
+    owned=st.booleans(),
+)
+def test_a_job_is_due_when_it_has_ended_and_its_own_rule_says_so(
+    now: datetime,
+    days: int,
+    age_seconds: int,
+    *,
+    reserved: bool,
+    status: Status,
+    owned: bool,
+) -> None:
+    id_ = new_job_id()
+    key = reserved_key(id_, "a.png") if reserved else KEY
+    job = a_job(status, id=id_, key=key, completed_at=now - timedelta(days=days, seconds=age_seconds - 1000))
+    policy = Policy(owners={"default": days}) if owned else Policy(days)
+    expected = job.terminal and days > 0 and age_seconds > 1000 and (owned or reserved)
+    assert policy.due(job, now) is expected
+    assert not policy.due(job.model_copy(update={"removed_at": now}), now)
+    assert not policy.due(job.model_copy(update={"completed_at": None}), now)
+
+
+@given(moments, spans, spans)
+def test_an_owners_own_value_comes_before_the_setting_in_both_directions(now: datetime, days: int, own: int) -> None:
+    id_ = new_job_id()
+    job = a_job(Status.FAILED, id=id_, key=reserved_key(id_, "a.png"), completed_at=cutoff(now, 2000))
+    assert Policy(days, {"default": own}).due(job, now) is (0 < own < 2000)
+    assert Policy(days, {"somebody": own}).due(job, now) is (0 < days < 2000)
+
+
+@given(moments)
+def test_a_sequencer_tells_its_moment_and_a_tombstone_is_hardly_later(moment: datetime) -> None:
+    record = SourceRecord(KEY, sequencer_at(moment), "e1", new_job_id())
+    assert written_at(record) == moment
+    stone = tombstone(record)
+    assert stone.sequencer > record.sequencer
+    assert written_at(stone) == moment
+    assert (stone.deleted, stone.retained, stone.etag) == (True, True, "e1")
+
+
+def test_only_the_same_bytes_or_a_deletion_bring_back_what_was_removed() -> None:
+    record = SourceRecord(KEY, sequencer(1), "e1", None)
+    assert [returning(tombstone(record), etag) for etag in ("e1", None, "e2")] == [True, True, False]
+    assert not returning(record, "e1")
+    deleted_by_its_owner = replace(record, deleted=True, etag=None)
+    assert not returning(deleted_by_its_owner, None)
+
+
+def test_a_version_that_was_written_since_is_nobodys_to_remove() -> None:
+    job = a_job(Status.SUCCEEDED)
+    record = SourceRecord(KEY, sequencer(1), "e1", job.id)
+    assert answers_for(record, job, before=written_at(record) + timedelta(seconds=1))
+    assert not answers_for(record, job, before=written_at(record))
+    assert not answers_for(replace(record, job_id=new_job_id()), job, before=NOON)
+    assert not answers_for(None, job, before=NOON)
+
+
+def test_only_a_run_that_has_ended_loses_its_objects() -> None:
+    with pytest.raises(TransitionError):
+        retire(a_job(Status.PROCESSING), NOON)
+    ended = a_job(Status.FAILED)
+    assert (retire(ended, NOON).removed_at, retire(ended, NOON).rev) == (NOON, ended.rev + 1)
+
+
+async def test_upload_outputs_and_then_documents_of_a_job_go_and_the_tombstone_stays(house: House) -> None:
+    await house.upload()
+    job = await house.finish(outputs=(KEY, f"{KEY}.w50.webp"))
+    report = await house.retention().run()
+    assert (report.jobs, report.uploads, report.outputs, report.documents) == (1, 1, 2, 0)
+    assert (report.keys, report.more, house.held()) == ((KEY,), False, [])
+    house.age_days += DOCUMENT_DAYS - 0.01
+    assert (await house.retention().run()).documents == 0
+    assert house.job().id == job.id
+    house.age_days += DOCUMENT_DAYS + 0.02
+    assert (await house.retention().run()).documents == 1
+    assert house.desk.jobs.jobs == {}
+    assert tombstone_of(house).retained
+
+
+def tombstone_of(house: House) -> SourceRecord:
+    record = house.desk.sources.records[KEY]
+    assert record.deleted
+    return record
+
+
+async def test_a_dry_run_tells_what_a_run_removes_and_removes_nothing(house: House) -> None:
+    await house.upload()
+    await house.finish()
+    before = dict(house.desk.jobs.jobs), dict(house.desk.sources.records), house.held()
+    forecast = await house.retention().forecast()
+    assert (dict(house.desk.jobs.jobs), dict(house.desk.sources.records), house.held()) == before
+    report = await house.retention().run()
+    assert forecast == report.model_copy(update={"dry_run": True})
+    assert forecast.dry_run
+
+
+async def test_a_second_pass_finds_nothing(house: House) -> None:
+    await house.upload()
+    await house.finish()
+    await house.retention().run()
+    again = await house.retention().run()
+    assert (again.jobs, again.uploads, again.outputs, again.documents, again.keys) == (0, 0, 0, 0, ())
+
+
+@pytest.mark.parametrize("status", [Status.QUEUED, Status.PROCESSING, Status.PUBLISHING, Status.AWAITING_UPLOAD])
+async def test_a_job_that_has_not_ended_keeps_everything(house: House, status: Status) -> None:
+    await house.upload()
+    job = house.job()
+    house.desk.jobs.jobs[job.id] = job.model_copy(update={"status": status})
+    assert (await house.retention().run()).jobs == 0
+    assert house.held() == [f"uploads/{KEY}"]
+
+
+async def test_a_young_job_keeps_everything(house: House) -> None:
+    await house.upload()
+    await house.finish()
+    house.age_days = DAYS - 0.01
+    assert (await house.retention().run()).jobs == 0
+    assert house.held() == [f"outputs/{KEY}", f"uploads/{KEY}"]
+
+
+async def test_a_key_of_ones_own_choice_is_kept_unless_its_owner_says_otherwise(house: House) -> None:
+    house.owners, house.days = {}, DAYS
+    await house.upload()
+    await house.finish()
+    assert (await house.retention().run()).jobs == 0
+    house.owners["default"] = DAYS
+    assert (await house.retention().run()).jobs == 1
+
+
+async def test_the_setting_is_for_announced_jobs_and_an_owner_may_keep_theirs(house: House) -> None:
+    house.owners, house.days = {"default": 0}, DAYS
+    key = (await house.desk.announce()).source.key
+    await house.upload(key)
+    await house.finish(key)
+    assert (await house.retention().run()).jobs == 0
+    house.owners.clear()
+    assert (await house.retention().run()).jobs == 1
+    assert house.held() == []
+
+
+async def test_the_error_file_of_a_failed_job_goes_with_its_upload(house: House) -> None:
+    await house.upload(body=b"no picture")
+    assert house.held() == [f"outputs/{KEY}.error.json", f"uploads/{KEY}"]
+    report = await house.retention().run()
+    assert (report.jobs, report.uploads, report.outputs, house.held()) == (1, 1, 0, [])
+
+
+async def test_an_output_that_another_job_has_replaced_stays(house: House) -> None:
+    await house.upload()
+    await house.finish()
+    await house.write(a_job(), KEY)
+    report = await house.retention().run()
+    assert (report.jobs, report.outputs, house.held()) == (1, 0, [f"outputs/{KEY}"])
+
+
+async def test_a_version_whose_notice_is_on_its_way_is_not_removed_with_the_old_one(house: House) -> None:
+    await house.upload()
+    await house.finish()
+    notice = await house.put(KEY, picture(9, 9))
+    assert (await house.retention().run()).uploads == 0
+    assert f"uploads/{KEY}" in house.held()
+    assert await house.desk.intake().take(notice)
+
+
+async def test_a_version_that_was_taken_in_is_not_removed_with_the_old_one(house: House) -> None:
+    await house.upload()
+    old = await house.finish()
+    house.age_days = 0
+    await house.upload(body=picture(9, 9))
+    house.age_days = DAYS + 1
+    aged = old.model_copy(update={"completed_at": datetime.now(UTC)})
+    house.desk.jobs.jobs[old.id] = aged
+    assert (await house.retention().run()).jobs == 0  # its output is still to be replaced
+    assert house.held() == [f"outputs/{KEY}", f"uploads/{KEY}"]
+
+
+async def test_the_same_bytes_put_again_make_no_job_and_new_bytes_do(house: House) -> None:
+    first = await house.upload()
+    await house.finish()
+    await house.retention().run()
+    await house.desk.intake().take(await house.removed(KEY))  # the notice that the removal itself causes
+    for late in (first, await house.put(KEY)):
+        assert not await house.desk.intake().take(late)
+    assert await house.swept() == 0
+    assert len(house.desk.jobs.jobs) == 1
+    notice = await house.put(KEY, picture(9, 9))
+    assert await house.desk.intake().take(notice)
+    assert [job.status for job in house.desk.jobs.jobs.values()] == [Status.SUCCEEDED, Status.QUEUED]
+
+
+async def test_the_same_bytes_after_others_are_a_new_upload(house: House) -> None:
+    """A, removed; then B, A: the last one counts."""
+    await house.upload()
+    await house.finish()
+    await house.retention().run()
+    for body in (picture(9, 9), None):
+        assert await house.desk.intake().take(await house.put(KEY, body))
+
+
+async def test_an_upload_that_came_back_is_removed_when_it_has_had_its_time_again(house: House) -> None:
+    await house.upload()
+    await house.finish()
+    await house.retention().run()
+    await house.upload()
+    house.age_days = DAYS - 1
+    assert (await house.retention().run()).uploads == 0
+    assert house.held() == [f"uploads/{KEY}"]
+    house.age_days = DAYS + 1
+    assert (await house.retention().forecast()).uploads == 1
+    assert (await house.retention().run()).uploads == 1
+    assert (await house.retention().run()).uploads == 0
+    assert house.held() == []
+    assert tombstone_of(house).retained
+
+
+async def test_an_upload_that_its_owner_deleted_may_be_put_again(house: House) -> None:
+    await house.upload()
+    await house.finish()
+    await house.desk.intake().take(await house.removed(KEY))
+    report = await house.retention().run()
+    assert (report.jobs, report.uploads, report.outputs) == (1, 0, 1)
+    assert await house.desk.intake().take(await house.put(KEY))
+
+
+class Dying(MemoryObjects):
+    """An object store that is away for one call, before or after it took place."""
+
+    def __init__(self, inner: MemoryObjects, calls_before_death: int, *, after: bool) -> None:
+        self.stored, self.left, self.after = inner.stored, calls_before_death, after
+
+    async def delete(self, bucket: str, key: str) -> None:
+        self.left -= 1
+        if self.left == 0 and not self.after:
+            raise storage_unavailable("objects")
+        await super().delete(bucket, key)
+        if self.left == 0:
+            raise storage_unavailable("objects")
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("calls", [1, 2, 3])
+async def test_a_pass_that_died_anywhere_is_finished_by_the_next(house: House, calls: int, *, after: bool) -> None:
+    first = await house.upload()
+    await house.finish(outputs=(KEY, f"{KEY}.w50.webp"))
+    with pytest.raises(PipelineError):
+        await house.retention(Dying(house.desk.objects, calls, after=after)).run()
+    assert not await house.desk.intake().take(first)
+    assert await house.swept() == 0
+    assert house.job().removed_at is None
+    assert (await house.retention().run()).jobs == 1
+    assert (house.held(), len(house.desk.jobs.jobs)) == ([], 1)
+    assert tombstone_of(house).retained
+
+
+async def test_an_object_that_cannot_be_removed_does_not_keep_the_others(house: House) -> None:
+    class Stuck(MemoryObjects):
+        async def head(self, bucket: str, key: str) -> ObjectInfo:
+            if key == "trip/b.png":
+                raise ValueError("400 Bad Request")
+            return await super().head(bucket, key)
+
+    for key in (KEY, "trip/b.png", "trip/c.png"):
+        await house.upload(key)
+        await house.finish(key)
+    stuck = Stuck()
+    stuck.stored = house.desk.objects.stored
+    assert (await house.retention(stuck).run()).jobs == 2
+    assert house.held() == ["outputs/trip/b.png", "uploads/trip/b.png"]
+
+
+async def test_a_pass_is_bounded_and_says_that_there_is_more(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ingest.retention.JOBS_PER_PASS", 2)
+    for number in range(3):
+        await house.upload(f"{number}.png")
+        await house.finish(f"{number}.png")
+    reports = [await house.retention().run() for _ in range(2)]
+    assert [(report.jobs, report.more) for report in reports] == [(2, True), (1, False)]
+
+
+async def test_a_report_names_the_first_keys_alone(house: House) -> None:
+    for number in range(KEYS_NAMED + 1):
+        await house.upload(f"{number:02}.png")
+        await house.finish(f"{number:02}.png")
+    report = await house.retention().forecast()
+    assert (len(report.keys), report.jobs, report.keys[0]) == (KEYS_NAMED, KEYS_NAMED + 1, "00.png")
+
+
+async def test_a_job_that_still_owes_messages_is_not_forgotten(house: House) -> None:
+    job = retire(a_job(Status.SUCCEEDED, completed_at=NOON), NOON)
+    await house.desk.jobs.insert(job, [])
+    house.desk.jobs.outbox[job.id].append(object())  # type: ignore[arg-type]
+    assert (await house.retention().run()).documents == 0
+    house.desk.jobs.outbox[job.id].clear()
+    assert (await house.retention().run()).documents == 1
+
+
+async def told(house: House, order: Order) -> RetentionReport | Failure:
+    return Reply.model_validate_json(await house.retention().answer(order.model_dump_json().encode())).outcome
+
+
+async def test_orders_are_obeyed_and_refusals_come_back_with_their_code(house: House) -> None:
+    house.owners.clear()
+    await house.upload()
+    await house.finish()
+    kept = await told(house, Order(kind="keep", owner="default", days=DAYS))
+    assert isinstance(kept, RetentionReport)
+    assert (kept.owners, kept.jobs, kept.dry_run) == ({"default": DAYS}, 1, True)
+    ran = await told(house, Order(kind="run"))
+    assert isinstance(ran, RetentionReport)
+    assert (ran.jobs, ran.dry_run) == (1, False)
+    reset = await told(house, Order(kind="keep", owner="default"))
+    assert isinstance(reset, RetentionReport)
+    assert reset.owners == {}
+    unknown = await told(house, Order(kind="keep", owner="nobody", days=1))
+    assert isinstance(unknown, Failure)
+    assert unknown.code == "owner_not_found"
