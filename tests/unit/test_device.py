@@ -1,64 +1,18 @@
 """The device's thread with an engine that records: what is given to it in which order, and who hears of what."""
 
 import threading
-from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Future
-from contextlib import contextmanager
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import pytest
 
-from processors.device import BULK_TURN, OPEN_ENGINES, Device, OnStep, Ran, Spec
-from processors.engines import DeviceLostError, DeviceMemoryError, Engine, NotFiniteError, Variant, ignore
+from processors.device import BULK_TURN, OPEN_ENGINES, Device, Ran, Spec
+from processors.engines import ignore
 from processors.engines.kernels import Kernel
 from processors.enlarge import Stopped
-from processors.picture import Pixels
 from tests.engines import Repeater
-
-VARIANT = Variant("openvino", "best")
-SECONDS = 10
-
-
-def tile(value: int, side: int = 4) -> Pixels:
-    return np.full((side, side, 3), value, np.uint8)
-
-
-@contextmanager
-def opened(device: Device) -> Iterator[Device]:
-    try:
-        yield device
-    finally:
-        device.close()
-
-
-class Incomparable(Repeater):
-    """As an engine with arrays in its fields."""
-
-    def __eq__(self, _other: object) -> bool:
-        raise ValueError("The truth value of an array is ambiguous.")
-
-    __hash__ = None  # type: ignore[assignment]
-
-
-class Gated(Incomparable):
-    """Holds every batch until it is let go, and says when one has begun."""
-
-    def __init__(self, **fields: Any) -> None:
-        super().__init__(**fields)
-        self.begun, self.let_go = threading.Semaphore(0), threading.Semaphore(0)
-        self.values: list[list[int]] = []
-
-    def result(self, on_step: Callable[[float], None] = ignore) -> Pixels:
-        self.values.append([int(one.flat[0]) for one in self.waiting[0]])
-        self.begun.release()
-        assert self.let_go.acquire(timeout=SECONDS)
-        return super().result(on_step)
-
-
-def run(device: Device, engine: Engine, value: int, *, urgent: bool = True, on_step: OnStep = ignore) -> "Future[Ran]":
-    return device.submit(engine, tile(value), on_step=on_step, urgent=urgent)
+from tests.unit.device_bench import SECONDS, VARIANT, Gated, opened, run, tile
 
 
 def test_a_model_is_opened_once_and_on_the_device_s_own_thread() -> None:
@@ -72,18 +26,6 @@ def test_a_model_is_opened_once_and_on_the_device_s_own_thread() -> None:
         kernels = [device.open(Spec("lanczos", VARIANT)).result(SECONDS) for _ in range(2)]
     assert kernels[0] is kernels[1]
     assert threads == ["device"]
-
-
-def test_an_engine_that_cannot_be_opened_fails_only_who_asked() -> None:
-    def open_engine(spec: Spec) -> Kernel:
-        if spec.model == "missing":
-            raise KeyError(spec.model)
-        return Kernel(spec.model)
-
-    with opened(Device(open_engine)) as device:
-        with pytest.raises(KeyError):
-            device.open(Spec("missing", VARIANT)).result(SECONDS)
-        assert device.open(Spec("bicubic", VARIANT)).result(SECONDS).name == "cv2"
 
 
 def test_the_engine_longest_unused_gives_its_memory_back() -> None:
@@ -179,24 +121,6 @@ def test_bulk_has_its_turn_also_with_another_model() -> None:
         assert [int(future.result(SECONDS).pixels.flat[0]) for future in first] == list(range(12))
 
 
-def test_a_tile_that_gives_no_numbers_spoils_no_other_in_its_batch() -> None:
-    def fails_on_seven(tiles: Pixels) -> Pixels:
-        if (tiles == 7).any():
-            raise NotFiniteError("repeater")
-        return tiles
-
-    engine = Gated(max_batch=4, damage=fails_on_seven)
-    with opened(Device(lambda _: engine)) as device:
-        first = run(device, engine, 0)
-        assert engine.begun.acquire(timeout=SECONDS)
-        good, bad = run(device, engine, 1), run(device, engine, 7)
-        for _ in range(4):
-            engine.let_go.release()
-        assert [int(one.result(SECONDS).pixels.flat[0]) for one in (first, good)] == [0, 1]
-        with pytest.raises(NotFiniteError):
-            bad.result(SECONDS)
-
-
 def test_tiles_of_a_batch_that_was_cut_end_with_the_device() -> None:
     engine = Gated(max_batch=4, memory_pixels=16)
     device = Device(lambda _: engine)
@@ -214,20 +138,6 @@ def test_tiles_of_a_batch_that_was_cut_end_with_the_device() -> None:
     closing.join(SECONDS)
     assert not closing.is_alive()
     assert [int(future.result(SECONDS).pixels.flat[0]) for future in futures[:3]] == [0, 1, 2]
-
-
-def test_a_device_whose_own_thread_fails_leaves_nobody_waiting() -> None:
-    class Unreleasable(Repeater):
-        def release(self) -> None:
-            raise RuntimeError("CUDA error: the card has fallen off the bus")
-
-    lost, device = threading.Event(), Device(lambda _: Unreleasable(), idle_seconds=0.001)
-    device._on_lost = lost.set
-    device.open(Spec("a", VARIANT)).result(SECONDS)
-    assert lost.wait(SECONDS)
-    with pytest.raises(RuntimeError, match="closed"):
-        device.open(Spec("b", VARIANT))
-    device.close()
 
 
 def test_a_tile_that_comes_as_the_idle_time_ends_is_not_left_lying() -> None:
@@ -248,82 +158,6 @@ def test_a_tile_that_comes_as_the_idle_time_ends_is_not_left_lying() -> None:
         run(device, engine, 1).result(SECONDS)  # wakes the wait that began before the exchange
         assert int(run(device, engine, 2).result(SECONDS).pixels.flat[0]) == 2
         assert int(run(device, engine, 3).result(SECONDS).pixels.flat[0]) == 3
-
-
-def test_whoever_waits_is_told_when_the_thread_fails() -> None:
-    class Short(Gated):
-        def result(self, on_step: Callable[[float], None] = ignore) -> Pixels:
-            return super().result(on_step)[:0]  # fewer results than tiles
-
-    engine, lost = Short(), threading.Event()
-    device = Device(lambda _: engine, on_lost=lost.set)
-    futures = [run(device, engine, value) for value in range(4)]
-    for _ in range(4):
-        engine.let_go.release()
-    for future in futures:
-        assert isinstance(future.exception(SECONDS), DeviceLostError)
-    assert lost.wait(SECONDS)
-    device.close()
-
-
-@pytest.mark.parametrize("opening", [True, False])
-def test_whoever_waits_is_told_before_the_process_hears_of_a_lost_device(*, opening: bool) -> None:
-    answers = iter([RuntimeError("Event loop is closed"), None])
-
-    def deaf_at_first() -> None:
-        if error := next(answers):
-            raise error
-
-    def open_engine(_spec: Spec) -> Kernel:
-        raise DeviceLostError("The card is gone.")
-
-    with opened(Device(open_engine, on_lost=deaf_at_first)) as device:
-        futures = [device.open(Spec("a", VARIANT))] if opening else [run(device, Repeater(lost_at=1), 1)]
-        assert isinstance(futures[0].exception(SECONDS), DeviceLostError)
-    assert next(answers, "both were given") == "both were given"
-
-
-def test_a_device_that_is_lost_while_an_engine_is_opened_ends_the_process() -> None:
-    def open_engine(_spec: Spec) -> Kernel:
-        raise DeviceLostError("The card is gone.")
-
-    lost = threading.Event()
-    with opened(Device(open_engine, on_lost=lost.set)) as device:
-        with pytest.raises(DeviceLostError):
-            device.open(Spec("a", VARIANT)).result(SECONDS)
-        assert lost.wait(SECONDS)
-
-
-def test_a_batch_that_is_too_large_is_run_tile_by_tile() -> None:
-    engine = Gated(max_batch=4, memory_pixels=16)
-    with opened(Device(lambda _: engine)) as device:
-        first = run(device, engine, 0)
-        assert engine.begun.acquire(timeout=SECONDS)
-        others = [run(device, engine, value) for value in (1, 2)]
-        for _ in range(4):
-            engine.let_go.release()
-        assert [int(one.result(SECONDS).pixels.flat[0]) for one in (first, *others)] == [0, 1, 2]
-    assert engine.shapes == [(1, 4, 4, 3), (2, 4, 4, 3), (1, 4, 4, 3), (1, 4, 4, 3)]
-
-
-@pytest.mark.parametrize("at_once", [False, True])
-def test_a_tile_that_is_too_large_alone_is_its_own_lane_s_matter(*, at_once: bool) -> None:
-    engine, lost = Repeater(memory_pixels=16, refuses_at_once=at_once), threading.Event()
-    with opened(Device(lambda _: engine, on_lost=lost.set)) as device:
-        large = device.submit(engine, tile(1, side=8), on_step=ignore, urgent=True)
-        small = run(device, engine, 2)
-        with pytest.raises(DeviceMemoryError):
-            large.result(SECONDS)
-        assert int(small.result(SECONDS).pixels.flat[0]) == 2
-    assert not lost.is_set()
-
-
-def test_a_lost_device_is_said_to_be() -> None:
-    engine, lost = Repeater(lost_at=1), threading.Event()
-    with opened(Device(lambda _: engine, on_lost=lost.set)) as device:
-        with pytest.raises(DeviceLostError):
-            run(device, engine, 1).result(SECONDS)
-        assert lost.wait(SECONDS)
 
 
 def test_a_batch_is_given_up_only_when_nobody_wants_any_of_it() -> None:
