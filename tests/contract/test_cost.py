@@ -4,6 +4,8 @@ import json
 import time
 from datetime import UTC, datetime
 from functools import partial
+from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -23,6 +25,7 @@ from processors.sandbox import Sandbox
 from processors.upscale import Equipment, Upscaler
 from processors.worker import Worker
 from tests.counting import CommandCounter, CountedObjects
+from tests.making import a_job
 from tests.pictures import encoded, photograph
 from tests.servers import Servers
 
@@ -75,3 +78,23 @@ async def test_a_job_costs_at_most_seven_document_writes_and_four_object_calls(s
     assert counter.writes <= 6 * JOBS + 2, counter.seen
     ours = objects.seen.total() - JOBS  # the first put of each is the user's own
     assert ours <= 4 * JOBS, objects.seen
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("wanted", "index"), [({}, "owner_newest"), ({"status": "queued"}, "owner_status_newest")])
+async def test_a_page_of_the_list_is_read_off_an_index_in_its_order(
+    servers: Servers, wanted: dict[str, str], index: str
+) -> None:
+    query = {"owner": "default", **wanted}
+    async with mongo.connect(servers.root.mongo) as client:
+        db = client.get_database(f"contract_{uuid4().hex}")
+        await db["jobs"].create_indexes(list(mongo.INDEXES["jobs"]))
+        for _ in range(60):
+            await mongo.documents(db).jobs.insert(a_job())
+        find = {"find": "jobs", "filter": query, "sort": {"_id": -1}, "limit": 10}
+        plan: dict[str, Any] = await db.command("explain", find, verbosity="executionStats")
+        await client.drop_database(db.name)
+    assert f"'{index}'" in str(plan["queryPlanner"]["winningPlan"])
+    if plan["serverInfo"]["host"] != "secantus":  # the stand-in says what the index offers, not what it reads
+        assert "'SORT'" not in str(plan["queryPlanner"]["winningPlan"])
+        assert plan["executionStats"]["totalDocsExamined"] <= 11
