@@ -3,20 +3,27 @@
 import asyncio
 import io
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import boto3
 import nats
 import pytest
 from boto3.s3.transfer import TransferConfig
 
-from ingest.intake import same
+from ingest.intake import Intake, Limits, same
 from ingest.notice import Notice, parse
-from ingest.sweep import notice_of
+from ingest.sweep import Sweep, notice_of
+from pipeline.adapters.memory import MemoryJobs, MemorySources, documents
+from pipeline.adapters.memory_bus import MemoryBus
+from pipeline.adapters.memory_sweep import MemorySweep
 from pipeline.adapters.minio_store import Endpoint, MinioObjects
+from pipeline.identity import new_job_id
+from pipeline.outbox import Relay
 from pipeline.ports.documents import SourceRecord
 from tests.gateway import gateway
+from tests.pictures import encoded, photograph
 from tests.servers import Servers
 
 pytestmark = pytest.mark.anyio
@@ -96,3 +103,17 @@ async def test_what_happens_in_the_other_bucket_is_no_upload(heard: Heard) -> No
     await heard.objects.put("outputs", "a.png", b"x", content_type="image/png")
     await heard.objects.put("uploads", "b.png", b"x", content_type="image/png")
     assert (await heard.next()).key == "b.png"
+
+
+async def test_the_sweep_finds_what_nobody_was_told_of_and_nothing_else(heard: Heard) -> None:
+    """A publish without a confirmation is lost whenever the bus is away."""
+    stores, bus = documents(), MemoryBus()
+    relay, later = Relay(stores.jobs, bus), lambda: datetime.now(UTC) + timedelta(hours=1)
+    intake = Intake(stores, heard.objects, relay, clock=later, limits=Limits(10**7, 10**7), new_id=new_job_id)
+    store = MemorySweep(cast("MemoryJobs", stores.jobs), cast("MemorySources", stores.sources))
+    sweep = Sweep(intake, stores, store, heard.objects, bus, relay, later)
+    for key in ("told.png", "lost.png"):
+        await heard.objects.put("uploads", key, encoded(photograph(16, 12), "PNG"), content_type="image/png")
+    await intake.take(await heard.next())
+    assert [(await sweep.uploads(full=True)).found for _ in range(2)] == [1, 0]
+    assert [len(await stores.jobs.page("default", key=key, limit=9)) for key in ("told.png", "lost.png")] == [1, 1]
