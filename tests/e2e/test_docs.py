@@ -1,4 +1,4 @@
-"""The commands of the README and of the options page, run as they stand."""
+"""The commands of the README, of the options and of the bucket's page, run as they stand."""
 
 import re
 from pathlib import Path
@@ -36,3 +36,10 @@ def test_every_command_of_the_options_page_works_as_it_stands(enlarger: Deployme
     assert done.returncode == 0, done.stdout + done.stderr
     enlarger.output("trip/@x4/b.jpg", seconds=120)
     enlarger.output("trip/a.jpg.webp", seconds=120)
+
+
+def test_every_command_of_the_bucket_s_page_works_as_it_stands(enlarger: Deployment, tmp_path: Path) -> None:
+    done = enlarger.run("bash", "-euxo", "pipefail", "-c", commands("docs/s3.md"), cwd=prepared(tmp_path))
+    assert done.returncode == 0, done.stdout + done.stderr
+    enlarger.output("holiday/@x2,m-lanczos/b.jpg")
+    enlarger.output("holiday/a.jpg.webp")
