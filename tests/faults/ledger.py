@@ -1,6 +1,5 @@
 """The books of an installation, read as their owner: what every store and stream holds when all is quiet."""
 
-from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Final
@@ -12,13 +11,19 @@ from pymongo import MongoClient
 from pipeline.events import TERMINAL_EVENTS, Event
 from pipeline.identity import event_id
 from pipeline.job import Status
-from pipeline.topology import DATABASE, DEAD, DURABLES, JOBS, NOTIFIER
+from pipeline.topology import DATABASE, DEAD, DURABLES, JOBS, NOTIFIER, STREAMS
 from tests.faults.carrier import STREAM
 from tests.servers import Servers
 
 READ_SECONDS: Final = 5.0
 #: MinIO's queue folder: a file for every event that the second target still owes.
 OWED: Final = "minio-events"
+#: Collections whose documents belong to a job, and those whose documents belong to the installation.
+OF_JOBS: Final = ("jobs", "sources", "quality", "deliveries")
+OF_ALL: Final = frozenset({"counters", "lanes", "marks", "prefixes", "tokens", "users", "workers"})
+#: Streams that are empty when nobody has anything to do; the others keep what they were told for days.
+EMPTIED: Final = (JOBS, DEAD, STREAM)
+KEPT: Final = frozenset(spec.name for spec in STREAMS) - {*EMPTIED}
 Document = dict[str, Any]
 
 
@@ -28,12 +33,15 @@ class Ledger:
 
     jobs: list[Document]
     sources: list[Document]
+    quality: list[Document]
     deliveries: list[Document]
     counters: dict[str, int]
+    #: Collections that nobody has told us of.
+    unknown: list[str]
     #: How many messages there are, by stream.
     held: dict[str, int]
-    #: Every event, as often as the bus holds it.
-    events: Counter[str]
+    #: Every event, as often as the bus holds it, in the order of the bus.
+    events: list[Event]
 
     def newest(self) -> dict[str, Document]:
         """The job of the latest version, by key."""
@@ -46,17 +54,44 @@ class Ledger:
 
     def orphans(self, *, announced: int) -> list[str]:
         """What belongs to nothing: up to *announced* jobs may wait for an upload that their client knows nothing of."""
-        ids = {job["_id"] for job in self.jobs}
         waiting = [job["_id"] for job in self.jobs if job["status"] == Status.AWAITING_UPLOAD]
         return [
             *[f"waits for its upload: {job}" for job in waiting[announced:]],
             *[f"not ended: {job['_id']} {job['status']}" for job in self.jobs if not _over(job)],
+            *[f"leased: {job['_id']}" for job in self.jobs if job["lease_until"]],
             *[f"unpublished: {job['_id']}" for job in self.jobs if job.get("outbox")],
-            *[f"source without job: {one['_id']}" for one in self.sources if one["job_id"] not in ids],
-            *[f"delivery without job: {one['_id']}" for one in self.deliveries if one["job_id"] not in ids],
+            *self._strangers(),
             *[f"delivery not made: {one['_id']}" for one in self.deliveries if one["status"] != "delivered"],
-            *[f"left in {name}: {self.held[name]}" for name in (JOBS, DEAD, STREAM) if self.held[name]],
+            *[f"unknown collection: {name}" for name in self.unknown],
+            *[f"unknown stream: {name}" for name in self.held if name not in {*EMPTIED, *KEPT}],
+            *[f"left in {name}: {self.held[name]}" for name in EMPTIED if self.held[name]],
         ]
+
+    def _strangers(self) -> list[str]:
+        """What names a job or a run that is not there, and jobs whose upload has no record or another job."""
+        runs = {f"{job['_id']}:{run}" for job in self.jobs for run in range(1, job["run"] + 1)}
+        ids = {job["_id"] for job in self.jobs}
+        named = {one["_id"]: one["job_id"] for one in self.sources}
+        newest = {key: job for key, job in self.newest().items() if job["status"] != Status.AWAITING_UPLOAD}
+        return [
+            *[f"source without job: {key}" for key, job_id in named.items() if job_id not in ids],
+            *[f"not named by its source: {job['_id']}" for key, job in newest.items() if named.get(key) != job["_id"]],
+            *[f"quality of no run: {one['_id']}" for one in self.quality if one["_id"] not in runs],
+            *[f"delivery without job: {one['_id']}" for one in self.deliveries if one["job_id"] not in ids],
+            *[f"event without job: {one.id}" for one in self.events if one.job.id not in ids],
+        ]
+
+    def ended(self) -> list[Event]:
+        """The events that end a run of a job."""
+        return [event for event in self.events if event.type in TERMINAL_EVENTS.values()]
+
+    def odd_stories(self) -> dict[str, list[str]]:
+        """Jobs that have ended and do not have one event of the end of each run, with those that they have."""
+        told: dict[str, list[str]] = {}
+        for event in self.ended():
+            told.setdefault(event.job.id, []).append(event.id)
+        stories = [(job, told.get(job["_id"], [])) for job in self.jobs if job["completed_at"]]
+        return {job["_id"]: ends for job, ends in stories if not _told(job, ends)}
 
     def ends(self, keys: Collection[str]) -> set[str]:
         """The ids of the events that end the newest jobs of *keys*."""
@@ -72,6 +107,12 @@ def _over(job: Document) -> bool:
     return bool(job["completed_at"]) or job["status"] == Status.AWAITING_UPLOAD
 
 
+def _told(job: Document, ends: list[str]) -> bool:
+    """Whether *ends* holds one event of the end of each run of *job*, and that of its last state among them."""
+    runs = sorted(int(id_.rsplit("_", 2)[1]) for id_ in ends)
+    return _end(job) in ends and runs == [*range(1, job["run"] + 1)]
+
+
 def _end(job: Document) -> str:
     return event_id(job["_id"], job["run"], TERMINAL_EVENTS[Status(job["status"])])
 
@@ -81,10 +122,10 @@ def read(servers: Servers) -> Ledger:
     held, events = servers.call(_streams, servers.root.nats)
     with MongoClient[Document](servers.root.mongo) as client:
         db = client[DATABASE]
-        names = ("jobs", "sources", "deliveries")
-        jobs, sources, deliveries = (list(db[name].find()) for name in names)
+        jobs, sources, quality, deliveries = (list(db[name].find()) for name in OF_JOBS)
         counters = {one["_id"]: one["value"] for one in db["counters"].find()}
-    return Ledger(jobs, sources, deliveries, counters, held, events)
+        unknown = sorted({*db.list_collection_names()} - {*OF_JOBS, *OF_ALL})
+    return Ledger(jobs, sources, quality, deliveries, counters, unknown, held, events)
 
 
 def settled(servers: Servers, keys: Collection[str]) -> bool:
@@ -117,20 +158,20 @@ async def _quiet(url: str) -> bool:
         return not any(info.num_pending or info.num_ack_pending for info in infos)
 
 
-async def _streams(url: str) -> tuple[dict[str, int], Counter[str]]:
+async def _streams(url: str) -> tuple[dict[str, int], list[Event]]:
     async with await nats.connect(url) as client:
         jetstream = client.jetstream(timeout=READ_SECONDS)
-        held = {name: (await jetstream.stream_info(name)).state.messages for name in (JOBS, DEAD, STREAM)}
+        held = {str(info.config.name): info.state.messages for info in await jetstream.streams_info()}
         return held, await _events(client)
 
 
-async def _events(client: Client) -> Counter[str]:
+async def _events(client: Client) -> list[Event]:
     subscription = await client.jetstream().subscribe(
         NOTIFIER.filter_subject, stream=NOTIFIER.stream, ordered_consumer=True
     )
-    found: Counter[str] = Counter()
+    found: list[Event] = []
     while True:
         message = await subscription.next_msg(timeout=READ_SECONDS)
-        found[Event.model_validate_json(message.data).id] += 1
+        found.append(Event.model_validate_json(message.data))
         if message.metadata.num_pending == 0:
             return found

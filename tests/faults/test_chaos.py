@@ -8,7 +8,7 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -32,7 +32,10 @@ from tests.waiting import eventually
 
 FIRST: Final = int(os.environ.get("FIRST", "1"))
 SEEDS: Final = int(os.environ.get("SEEDS", "3"))
+#: Announced, each with a webhook; half of them are put with the URL that the API gives, half with a client's own keys.
 UPLOADS: Final = 300
+#: On top of them, pictures under keys of our own, without an announcement: no webhook is known for those.
+PLAIN: Final = 100
 WITHIN_SECONDS: Final = 30.0
 SENDERS: Final = 6
 ANSWERED_SECONDS: Final = 60.0
@@ -67,14 +70,14 @@ class Client:
     unanswered: Counter[str] = field(default_factory=Counter)
 
     def send(self, number: int) -> None:
-        """Upload a picture under a key of our own, or announce it first."""
+        """Announce a picture and upload it, or upload it under a key of our own."""
         body = BODIES[number % len(BODIES)]
-        if number % 2:
-            key = f"@x2,m-lanczos/{number}.png"
-            put: Callable[[], object] = partial(self._put, key, body)
+        if number >= UPLOADS:
+            key, where = f"@x2,m-lanczos/{number}.png", None
         else:
             announce = partial(self._announce, body)
-            key, put = eventually(announce, seconds=ANSWERED_SECONDS, what="an answer of the API")
+            key, where = eventually(announce, seconds=ANSWERED_SECONDS, what="an answer of the API")
+        put = partial(self._put_presigned, key, where, body) if where and number % 2 else partial(self._put, key, body)
         eventually(put, seconds=ANSWERED_SECONDS, what=f"an answer for {key}")
         self.sent[key] = number % len(BODIES)
 
@@ -86,7 +89,7 @@ class Client:
             return False
         return True
 
-    def _announce(self, body: bytes) -> tuple[str, Callable[[], bool]] | None:
+    def _announce(self, body: bytes) -> tuple[str, dict[str, Any]] | None:
         asked = {"filename": "a.png", "size_bytes": len(body), "webhook": self.webhook, "options": OPTIONS}
         try:
             answer = self.stage.http.post("/v1/uploads", json=asked).raise_for_status().json()
@@ -95,7 +98,7 @@ class Client:
             return None
         key = answer["job"]["source"]["key"]
         self.announced.append(key)
-        return key, partial(self._put_presigned, key, answer["put"], body)
+        return key, answer["put"]
 
     def _put_presigned(self, key: str, where: dict[str, Any], body: bytes) -> bool:
         try:
@@ -126,7 +129,7 @@ class Run:
             f"\nseed {seed}: {len(self.client.sent)} uploads, {len(self.chaos.done)} faults, quiet"
             f" {self.quiet_seconds:.0f} s after the last; notices {dict(self.carrier.fates)}, {self.ledger.counters};"
             f" no answer to {self.client.announcements} announcements and {self.client.unanswered.total()} uploads;"
-            f" {len(self.ledger.jobs)} jobs, {len(self.heard)} webhooks, {again} of them again"
+            f" {len(self.ledger.jobs)} jobs, {len(self.heard) - again} webhooks, {again} of them again"
         )
 
 
@@ -175,7 +178,7 @@ def known_outputs(stage: Stage) -> list[bytes]:
 def send_all(client: Client, seed: int) -> None:
     """All uploads, some at once, spread over the time of the faults."""
     drawn, began, never = random.Random(f"senders of {seed}"), time.monotonic(), threading.Event()  # noqa: S311 - no secret
-    moments = sorted(drawn.uniform(0, WITHIN_SECONDS) for _ in range(UPLOADS))
+    moments = [drawn.uniform(0, WITHIN_SECONDS) for _ in range(UPLOADS + PLAIN)]
 
     def send(number: int) -> None:
         never.wait(began + moments[number] - time.monotonic())
@@ -183,7 +186,8 @@ def send_all(client: Client, seed: int) -> None:
 
     # two pools, so that an API that is away does not hold up those who do without it
     with ThreadPoolExecutor(SENDERS) as announcing, ThreadPoolExecutor(SENDERS) as plain:
-        for one in [(plain if number % 2 else announcing).submit(send, number) for number in range(UPLOADS)]:
+        order = sorted(range(UPLOADS + PLAIN), key=moments.__getitem__)
+        for one in [(announcing if number < UPLOADS else plain).submit(send, number) for number in order]:
             one.result()
 
 
@@ -197,18 +201,20 @@ def received(receiver: Receiver) -> Iterator[tuple[str, float]]:
 def assert_nothing_lost(run: Run) -> None:
     """Every upload that got a 200 has a job that succeeded and the output of its picture; nothing else lies about."""
     sent, s3 = run.client.sent, run.client.stage.deployment.s3
-    assert len(sent) == UPLOADS
+    assert len(sent) == UPLOADS + PLAIN
     newest = run.ledger.newest()
     ends = Counter((newest[key]["status"], (newest[key]["error"] or {}).get("code")) for key in sent)
-    assert ends == {(Status.SUCCEEDED, None): UPLOADS}
+    assert ends == {(Status.SUCCEEDED, None): UPLOADS + PLAIN}
     assert run.ledger.orphans(announced=run.client.announcements) == []
-    bodies = {key: s3.get_object(Bucket="outputs", Key=key)["Body"].read() for key in listed(s3)}
-    assert bodies == {key: run.known[number] for key, number in sent.items()}
+    assert sorted(listed(s3, "uploads")) == sorted(sent)
+    bodies = {key: s3.get_object(Bucket="outputs", Key=key)["Body"].read() for key in listed(s3, "outputs")}
+    assert {key for key, body in bodies.items() if key not in sent or body != run.known[sent[key]]} == set()
+    assert len(bodies) == len(sent)
 
 
-def listed(s3: Any) -> Iterator[str]:
-    """Every output but those that were made while nothing failed."""
-    for page in s3.get_paginator("list_objects_v2").paginate(Bucket="outputs"):
+def listed(s3: Any, bucket: str) -> Iterator[str]:
+    """Every object but those that were made while nothing failed."""
+    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket):
         yield from (entry["Key"] for entry in page["Contents"] if not entry["Key"].startswith("known/"))
 
 
@@ -219,18 +225,21 @@ def assert_nothing_twice(run: Run) -> None:
     assert {version: jobs for version, jobs in versions.items() if jobs > 1} == {}
     again = Counter(key for key, _ in versions if key in run.client.sent) - Counter(run.client.sent.keys())
     assert again <= run.client.unanswered
-    assert {event: times for event, times in run.ledger.events.items() if times > 1} == {}
-    ends = run.ledger.ends(run.client.sent)
-    assert len(ends) == UPLOADS
-    assert ends <= run.ledger.events.keys()
+    times = Counter(event.id for event in run.ledger.events)
+    assert {event: count for event, count in times.items() if count > 1} == {}
+    assert run.ledger.odd_stories() == {}
+    assert len(run.ledger.ends(run.client.sent)) == UPLOADS + PLAIN
 
 
 def assert_webhooks(run: Run) -> None:
     """One message for each end of an announced job; it comes again only where its answer or record was cut off."""
-    owed = {one["event_id"] for one in run.ledger.deliveries}
-    assert run.ledger.ends([key for key in run.client.announced if key in run.client.sent]) <= owed
-    assert owed <= run.ledger.events.keys()
-    assert {id_ for id_, _ in run.heard} == owed
+    ends = run.ledger.ends([key for key in run.client.announced if key in run.client.sent])
+    owed = {event.id: event.job.source.key for event in run.ledger.ended() if event.job.webhook is not None}
+    assert len(ends) == UPLOADS
+    assert ends <= owed.keys()
+    assert {key for id_, key in owed.items() if id_ not in ends} <= run.client.unanswered.keys(), "versions sent again"
+    assert {one["event_id"] for one in run.ledger.deliveries} == owed.keys()
+    assert {id_ for id_, _ in run.heard} == owed.keys()
     done = [(one, one.fault.target, one.fault.kind) for one in run.chaos.done]
     excuses = [one for one, target, kind in done if target == "notifier>receiver" or (target, kind) == KILLED]
     again = [pair for id_ in owed for pair in pairwise(sorted(at for heard, at in run.heard if heard == id_))]
