@@ -86,7 +86,7 @@ class Ledger:
         return [event for event in self.events if event.type in TERMINAL_EVENTS.values()]
 
     def odd_stories(self) -> dict[str, list[str]]:
-        """Jobs that have ended and do not have one event of the end of each run, with those that they have."""
+        """Jobs that have ended and whose events do not tell so, once for each run, with the ends that they have."""
         told: dict[str, list[str]] = {}
         for event in self.ended():
             told.setdefault(event.job.id, []).append(event.id)
@@ -108,9 +108,12 @@ def _over(job: Document) -> bool:
 
 
 def _told(job: Document, ends: list[str]) -> bool:
-    """Whether *ends* holds one event of the end of each run of *job*, and that of its last state among them."""
-    runs = sorted(int(id_.rsplit("_", 2)[1]) for id_ in ends)
-    return _end(job) in ends and runs == [*range(1, job["run"] + 1)]
+    """Whether *ends* holds the end of the last run of *job*, and no run's twice.
+
+    An earlier run may have none: a later version of the upload takes over what has not ended.
+    """
+    runs = [int(id_.rsplit("_", 2)[1]) for id_ in ends]
+    return _end(job) in ends and max(runs) == job["run"] and len({*runs}) == len(runs)
 
 
 def _end(job: Document) -> str:

@@ -228,6 +228,7 @@ def assert_nothing_twice(run: Run) -> None:
     times = Counter(event.id for event in run.ledger.events)
     assert {event: count for event, count in times.items() if count > 1} == {}
     assert run.ledger.odd_stories() == {}
+    assert {job["source"]["key"] for job in run.ledger.jobs if job["run"] > 1} <= run.client.unanswered.keys()
     assert len(run.ledger.ends(run.client.sent)) == UPLOADS + PLAIN
 
 
