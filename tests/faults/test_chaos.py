@@ -39,7 +39,7 @@ PLAIN: Final = 100
 WITHIN_SECONDS: Final = 30.0
 SENDERS: Final = 6
 ANSWERED_SECONDS: Final = 60.0
-QUIET_SECONDS: Final = 90.0
+QUIET_SECONDS: Final = 150.0
 #: What the notifier may have under way at one receiver when it is killed.
 AT_ONCE: Final = 4
 KILLED: Final = ("notifier", "kill")
