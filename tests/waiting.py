@@ -7,7 +7,9 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def eventually(look: Callable[[], T | None], *, seconds: float = 30.0, what: str = "") -> T:
+def eventually(
+    look: Callable[[], T | None], *, seconds: float = 30.0, what: str = "", every_seconds: float = 0.05
+) -> T:
     """The first answer of *look* that is neither None nor False."""
     deadline = time.monotonic() + seconds
     while True:
@@ -16,4 +18,4 @@ def eventually(look: Callable[[], T | None], *, seconds: float = 30.0, what: str
             return found
         if time.monotonic() > deadline:
             raise TimeoutError(f"not within {seconds:.0f} s: {what or look}")
-        time.sleep(0.05)
+        time.sleep(every_seconds)

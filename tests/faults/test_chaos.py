@@ -40,6 +40,8 @@ WITHIN_SECONDS: Final = 30.0
 SENDERS: Final = 6
 ANSWERED_SECONDS: Final = 60.0
 QUIET_SECONDS: Final = 150.0
+#: A look takes from those who are looked at: it asks every server.
+LOOK_SECONDS: Final = 0.5
 #: What the notifier may have under way at one receiver when it is killed.
 AT_ONCE: Final = 4
 KILLED: Final = ("notifier", "kill")
@@ -159,7 +161,8 @@ def played(stage: Stage, seed: int) -> Run:
         with chaos.running():
             send_all(client, seed)
         mended = time.monotonic()
-        eventually(partial(settled, stage.servers, client.sent), seconds=QUIET_SECONDS, what=f"seed {seed}: quiet")
+        quiet = partial(settled, stage.servers, client.sent)
+        eventually(quiet, seconds=QUIET_SECONDS, what=f"seed {seed}: quiet", every_seconds=LOOK_SECONDS)
         quiet_seconds = time.monotonic() - mended
         return Run(client, chaos, carrier, read(stage.servers), [*received(receiver)], known, quiet_seconds)
 
