@@ -53,17 +53,22 @@ async def _write(objects: ObjectStore, jobs: JobStore, job: Job, key: str, made:
     )
 
 
-def stamps(job: Job, *, digest: str) -> dict[str, str]:
-    """What an output says of itself, as object metadata; *digest* is its sha256."""
+def options_stamp(job: Job) -> str:
+    """All that the options of *job* say of an output, as JSON."""
     effective = Effective.model_validate(job.options.effective)
+    return effective.model_dump_json(exclude_none=True, exclude={"deadline"})
+
+
+def _stamps(job: Job, *, digest: str) -> dict[str, str]:
+    """What an output says of itself, as object metadata; *digest* is its sha256."""
     return {
         "up-job": job.id,
         "up-attempt": _stamp(job),
         "up-source-etag": job.source.etag or "",
         "up-source-sequencer": job.source.sequencer or "",
         "up-sha256": digest,
-        "up-model": effective.model,
-        "up-options": effective.model_dump_json(exclude_none=True, exclude={"deadline"}),
+        "up-model": Effective.model_validate(job.options.effective).model,
+        "up-options": options_stamp(job),
     }
 
 
@@ -81,7 +86,7 @@ async def _put(objects: ObjectStore, jobs: JobStore, job: Job, key: str, made: M
                 key,
                 made.body,
                 content_type=CONTENT_TYPES[made.format],
-                metadata=stamps(job, digest=digest),
+                metadata=_stamps(job, digest=digest),
                 sha256=digest,
                 if_match=seen,
                 if_absent=seen is None,
