@@ -12,6 +12,7 @@ from prometheus_client.registry import Collector
 from api.lanes import LaneOut, Lanes
 from api.workers import live_reports
 from pipeline.clock import Clock
+from pipeline.errors import PipelineError
 from pipeline.job import Status
 from pipeline.ports.counters import CounterName
 from pipeline.ports.documents import Documents
@@ -53,10 +54,20 @@ class Metrics:
             self._documents.counters.read(),
             self._documents.jobs.tally(limit=COUNTED_JOBS),
             live_reports(self._documents.workers, self._clock()),
-            self._lanes.survey(),
+            self._surveyed(),
         )
         seen = GaugeMetricFamily("workers_seen", "Workers that reported in the last two minutes.", len(workers))
-        return [*_counters(counted), _jobs(jobs), *_of_lanes(lanes.items), seen]
+        away = GaugeMetricFamily(
+            "bus_away", "1 while the bus gives no answer, and lanes therefore no figures.", not lanes
+        )
+        return [*_counters(counted), _jobs(jobs), *_of_lanes(lanes), seen, away]
+
+    async def _surveyed(self) -> tuple[LaneOut, ...]:
+        """Every lane; none while the bus is away, for the other figures are wanted then all the more."""
+        try:
+            return (await self._lanes.survey()).items
+        except PipelineError:
+            return ()
 
 
 def _counters(counted: Mapping[str, int]) -> list[Metric]:

@@ -37,12 +37,15 @@ async def _refuse_unusable(sources: SourceStore, job: Job) -> None:
         raise _not_retryable("Its file has not arrived.", "Send it to the address that the announcement gave.")
     if job.status is Status.SUCCEEDED:
         raise _not_retryable("The job has succeeded.", "Fetch its result, or upload the picture again.")
+    if job.status_reason == "no_upload":
+        raise _not_retryable("Its file never arrived.", "Announce it again, and send the file in time.")
     record = await sources.get(job.source.key)
     present = record is not None and not (record.deleted or record.retained)
     if record is None or not present or (record.job_id, record.sequencer) != (job.id, job.source.sequencer):
         raise _not_retryable("Its upload is gone, or a newer one has taken its place.", "Upload the picture again.")
-    if not job.options.effective:
-        raise _not_retryable("Its options contradict each other or are not understood.", "Upload it with others.")
+    if not job.options.effective:  # refused before it was queued, for a reason that stays
+        said = job.error
+        raise _not_retryable(said.detail if said else "It was never queued.", said.hint if said else "Upload it again.")
 
 
 def _not_retryable(detail: str, hint: str, *, retryable: bool = False) -> PipelineError:

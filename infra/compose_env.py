@@ -56,13 +56,24 @@ def write(path: Path, values: Mapping[str, str]) -> None:
         file.write(HEADER + "".join(f"{name}={value}\n" for name, value in values.items()))
 
 
+def complete(path: Path, names: list[str]) -> list[str]:
+    """Append a new secret for each of *names* that the file does not give yet, and return those; the others stay."""
+    given = set(re.findall(r"^(?:export )?(\w+)=", path.read_text(), re.MULTILINE))
+    missing = [name for name in names if name not in given]
+    with path.open("a") as file:
+        file.writelines(f"{name}={secrets.token_hex(20)}\n" for name in missing)
+    return missing
+
+
 def main() -> int:
-    """Write `.env` beside docker-compose.yml."""
-    path = CLONE / ".env"
+    """Write `.env` beside docker-compose.yml, or what a newer version needs besides."""
+    path, names = CLONE / ".env", required((CLONE / "docker-compose.yml").read_text())
     try:
-        write(path, variables(required((CLONE / "docker-compose.yml").read_text()), os.environ))
+        write(path, variables(names, os.environ))
     except FileExistsError:
         print(f"{path} is there already and stays as it is: the servers know its passwords")
+        if added := complete(path, names):
+            print(f"added what this version needs besides: {', '.join(added)}")
     else:
         print(f"{path} written; next: docker compose up -d --build")
     return 0

@@ -54,8 +54,12 @@ def same(record: SourceRecord, notice: Notice) -> bool:
 
     The sweep knows write times to the millisecond only, so the same ETag in the same millisecond is the same version.
     """
-    moments = {int(sequencer, 16) // 10**6 for sequencer in (record.sequencer, notice.sequencer)}
-    return len(moments) == 1 and record.etag == notice.etag
+    return record.etag == notice.etag and at_once(record, notice)
+
+
+def at_once(record: SourceRecord, notice: Notice) -> bool:
+    """Whether both were written in the same millisecond."""
+    return len({int(sequencer, 16) // 10**6 for sequencer in (record.sequencer, notice.sequencer)}) == 1
 
 
 def resumable(record: SourceRecord, notice: Notice) -> bool:

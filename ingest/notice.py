@@ -1,11 +1,11 @@
 """A bucket notification in our own words. Pure: the JSON of MinIO, or of versitygw, in; a `Notice` out."""
 
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Final, Literal
+from datetime import UTC, datetime
+from typing import Annotated, Final, Literal
 from urllib.parse import unquote_plus
 
-from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+from pydantic import AwareDatetime, BaseModel, Field, TypeAdapter, ValidationError
 
 from pipeline.errors import UnparseableError
 from pipeline.topology import UPLOADS_BUCKET
@@ -13,6 +13,8 @@ from pipeline.topology import UPLOADS_BUCKET
 CREATED: Final = "s3:ObjectCreated:"
 REMOVED: Final = "s3:ObjectRemoved:"
 _MINIO: Final = "minio:s3"
+#: Moments whose nanoseconds fill at most the 16 digits of a sequencer: a longer or a negative one would sort wrongly.
+_Moment = Annotated[AwareDatetime, Field(ge=datetime(1970, 1, 1, tzinfo=UTC), lt=datetime(2500, 1, 1, tzinfo=UTC))]
 _IGNORED_NAMES: Final = frozenset({"Thumbs.db", "desktop.ini"})
 
 
@@ -44,7 +46,7 @@ class _S3(BaseModel):
 class _Entry(BaseModel):
     eventName: str  # noqa: N815
     eventSource: str  # noqa: N815
-    eventTime: datetime  # noqa: N815
+    eventTime: _Moment  # noqa: N815
     s3: _S3
 
 
@@ -84,8 +86,15 @@ def _told(entry: _Entry) -> Notice | None:
     kind: Literal["created", "removed"] = "created" if name.startswith(CREATED) else "removed"
     etag = object_.eTag.strip('"') if object_.eTag else None
     if entry.eventSource == _MINIO:
-        return Notice(kind, unquote_plus(object_.key), object_.sequencer.upper().zfill(16), etag)
+        return Notice(kind, unquote_plus(object_.key), _fixed_width(object_.sequencer), etag)
     return Notice(kind, object_.key, _by_time(entry.eventTime, int(object_.sequencer, 16)), etag)
+
+
+def _fixed_width(sequencer: str) -> str:
+    digits = f"{int(sequencer, 16):016X}"
+    if len(digits) > 16:
+        raise UnparseableError(f"the sequencer {sequencer} is no time in nanoseconds")
+    return digits
 
 
 def _by_time(moment: datetime, count: int) -> str:

@@ -1,13 +1,13 @@
 """What notifications, the bus or a crash lost: uploads go through the same path as a live event, messages out again."""
 
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import structlog
 
-from ingest.intake import Intake, newer, resumable
+from ingest.intake import Intake, at_once, newer, resumable
 from ingest.notice import Notice, ignored
 from pipeline.clock import Clock
 from pipeline.errors import PipelineError, RetryLaterError
@@ -80,6 +80,9 @@ class Sweep:
             reply = Reply(outcome=await self.everything())
         except PipelineError as error:
             reply = Reply(outcome=Failure.of(error))
+        except Exception as error:  # whoever asked waits for an answer, also to a fault of ours
+            log.exception("sweep.broke")
+            reply = Reply(outcome=Failure.of(_broken(error)))
         return reply.model_dump_json().encode()
 
     async def everything(self) -> SweepReport:
@@ -118,17 +121,18 @@ class Sweep:
         found = 0
         try:
             for info in page:
-                if _missed(notice_of(info), records.get(info.key), versions):
-                    found += await self._take(info, turn)
+                notice = _told_by(info, records.get(info.key))
+                if _missed(notice, records.get(info.key), versions):
+                    found += await self._take(info, notice, turn)
         finally:  # counted even where an outage ends the pass: what was taken in is not found again
             turn.examined += len(page)
             turn.found += found
             if found:
                 await self.documents.counters.add("sweep_found_total", found)
 
-    async def _take(self, info: ObjectInfo, turn: _Pass) -> bool:
+    async def _take(self, info: ObjectInfo, notice: Notice, turn: _Pass) -> bool:
         try:
-            return await self.intake.take(notice_of(info)) is not None
+            return await self.intake.take(notice) is not None
         except RetryLaterError:  # a live event of the same key is being taken in this moment
             turn.defer(info)
         except PipelineError:  # an outage: the next pass comes
@@ -185,6 +189,15 @@ class Sweep:
             after = (last.queued_at or before, last.id)
 
 
+def _broken(error: Exception) -> PipelineError:
+    return PipelineError(
+        f"The sweep broke ({type(error).__name__}).",
+        code="internal_error",
+        hint="Its log says why; the next pass begins by itself.",
+        retryable=True,
+    )
+
+
 async def _pages(objects: AsyncIterator[ObjectInfo], turn: _Pass) -> AsyncIterator[list[ObjectInfo]]:
     """What *turn* wants of *objects*, never more than a page of it at once."""
     page: list[ObjectInfo] = []
@@ -196,6 +209,14 @@ async def _pages(objects: AsyncIterator[ObjectInfo], turn: _Pass) -> AsyncIterat
             page = []
     if page:
         yield page
+
+
+def _told_by(info: ObjectInfo, record: SourceRecord | None) -> Notice:
+    """The notice of an object in a listing; where its time cannot tell it from what is known, other bytes are later."""
+    notice = notice_of(info)
+    if record is None or record.deleted or record.etag == notice.etag or not at_once(record, notice):
+        return notice
+    return replace(notice, sequencer=f"{int(record.sequencer, 16) + 1:016X}")
 
 
 def _missed(notice: Notice, record: SourceRecord | None, versions: Mapping[str, str | None]) -> bool:

@@ -108,7 +108,8 @@ def _dead_letter(delivery: Delivery, error: str) -> Message:
     # by its place too: what is sent again and dies again is a new letter, which the bus must not take for a repeat
     id_ = fingerprint(f"{delivery.subject}\n{delivery.sequence}\n{body}")
     kept = body[:LETTER_CHARACTERS]
-    letter = DeadLetter(id=id_, subject=delivery.subject, error=error, body=kept, cut=kept != body)
+    # also bytes that are no text: sent again, they would be others
+    letter = DeadLetter(id=id_, subject=delivery.subject, error=error, body=kept, cut=kept.encode() != delivery.body)
     return Message(id=id_, subject=dead_subject(delivery.stream), body=letter.model_dump_json())
 
 

@@ -38,15 +38,29 @@ async def serve(bus: Bus, *works: Work) -> None:
 
 
 async def repeat(turn: Callable[[], Awaitable[object]], *, every_seconds: float, stop: asyncio.Event) -> None:
-    """Take turns at an interval until *stop*; one that fails is logged, and the next one comes."""
+    """Take turns at an interval until *stop*, which cuts one off; one that fails is logged, and the next one comes."""
     while not stop.is_set():
         try:
-            await turn()
+            await _unless(stop, turn)
         except Exception:  # a server that is away must not end the process: the work waits for the next turn
             log.exception("turn.failed", turn=getattr(turn, "__qualname__", repr(turn)))
         with suppress(TimeoutError):
             async with asyncio.timeout(every_seconds):
                 await stop.wait()
+
+
+async def _unless(stop: asyncio.Event, turn: Callable[[], Awaitable[object]]) -> None:
+    """One turn; where *stop* comes first it is canceled, for what a crash may do to it a stop may do, too."""
+    turning, stopping = asyncio.ensure_future(turn()), asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait([turning, stopping], return_when=asyncio.FIRST_COMPLETED)
+        turning.cancel()
+        await asyncio.wait([turning])
+        if not turning.cancelled():
+            turning.result()
+    finally:
+        turning.cancel()
+        stopping.cancel()
 
 
 async def _run(work: Work, stop: asyncio.Event) -> None:

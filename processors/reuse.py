@@ -18,6 +18,8 @@ from processors.result import Made, Result
 
 #: What the owner is told of such a job.
 NOTE: Final = "output_reused"
+#: What an author is told whose wish could not be met: it may be possible by now, so that is tried again.
+_UNMET: Final = frozenset({"face_unavailable", "fast_unavailable"})
 
 
 async def earlier_result(objects: ObjectStore, documents: Documents, job: Job) -> Result | None:
@@ -39,8 +41,15 @@ async def _author(documents: Documents, job: Job) -> Job | None:
     last = await documents.jobs.page(job.owner, key=job.source.key, status=Status.SUCCEEDED, limit=1)
     for author in last:
         same = author.source.etag == job.source.etag and options_stamp(author) == options_stamp(job)
-        return author if same and tuple(output.key for output in author.outputs) == keys_of(job) else None
+        there = tuple(output.key for output in author.outputs) == keys_of(job)
+        return author if same and there and _good(author) else None
     return None
+
+
+def _good(author: Job) -> bool:
+    """Whether nothing better is to be had by working again."""
+    passed = author.quality is not None and author.quality.verdict == "pass"
+    return passed and not _UNMET & set(author.notes)
 
 
 async def _bodies(objects: ObjectStore, author: Job) -> tuple[Made, ...] | None:

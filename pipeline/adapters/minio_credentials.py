@@ -19,7 +19,6 @@ from pipeline.topology import OUTPUTS_BUCKET, REGION, UPLOADS_BUCKET
 #: The account that all credentials of homes belong to.
 PARENT: Final = "tenants"
 CALL_SECONDS: Final = 10.0
-_UNKNOWN: Final = "XMinioAdminServiceAccountNotFound"
 _Said = TypeVar("_Said")
 
 
@@ -28,10 +27,10 @@ def reach(home: str) -> list[dict[str, Any]]:
     listed = {"StringLike": {"s3:prefix": [f"{home}*"]}}
     uploads = "GetObject GetObjectTagging PutObject DeleteObject AbortMultipartUpload ListMultipartUploadParts"
     return [
-        _allow(uploads, f"{UPLOADS_BUCKET}/{home}*"),
-        _allow("GetObject GetObjectTagging DeleteObject", f"{OUTPUTS_BUCKET}/{home}*"),
-        _allow("ListBucket", UPLOADS_BUCKET, OUTPUTS_BUCKET) | {"Condition": listed},
-        _allow("GetBucketLocation", UPLOADS_BUCKET, OUTPUTS_BUCKET),
+        allow(uploads, f"{UPLOADS_BUCKET}/{home}*"),
+        allow("GetObject GetObjectTagging DeleteObject", f"{OUTPUTS_BUCKET}/{home}*"),
+        allow("ListBucket", UPLOADS_BUCKET, OUTPUTS_BUCKET) | {"Condition": listed},
+        allow("GetBucketLocation", UPLOADS_BUCKET, OUTPUTS_BUCKET),
     ]
 
 
@@ -43,7 +42,8 @@ def home_policy(home: str) -> dict[str, Any]:
     return {"Version": "2012-10-17", "Statement": [*reach(home), {"Effect": "Deny", "Action": ["admin:*"]}]}
 
 
-def _allow(actions: str, *resources: str) -> dict[str, Any]:
+def allow(actions: str, *resources: str) -> dict[str, Any]:
+    """A statement that allows *actions*, in one text without `s3:`, on *resources*, `BUCKET` or `BUCKET/PATTERN`."""
     return {
         "Effect": "Allow",
         "Action": [f"s3:{action}" for action in actions.split()],

@@ -14,6 +14,7 @@ import httpx2
 import urllib3
 from minio import Minio
 from minio.credentials.credentials import Credentials
+from minio.error import MinioException
 from minio.signer import sign_v4_s3
 
 from pipeline.errors import storage_unavailable
@@ -136,7 +137,7 @@ class MinioObjects:
             for item in found
             if item.last_modified is not None
         )
-        while page := await asyncio.to_thread(lambda: list(islice(pages, PAGE))):
+        while page := await asyncio.to_thread(_next_page, pages):
             for info in page:
                 yield info
 
@@ -186,6 +187,13 @@ class MinioObjects:
             date=now,
         )
         return {name: str(value) for name, value in signed.items()}
+
+
+def _next_page(pages: Iterator[ObjectInfo]) -> list[ObjectInfo]:
+    try:
+        return list(islice(pages, PAGE))
+    except (MinioException, urllib3.exceptions.HTTPError) as error:
+        raise storage_unavailable(f"objects, {type(error).__name__}") from error
 
 
 async def _content(body: bytes | memoryview | BinaryIO, sha256: str | None) -> Body:

@@ -262,11 +262,12 @@ async def test_a_store_that_is_away_is_said_to_be_and_serves_again_when_it_is_ba
             objects.read("outputs", key),
             objects.put("outputs", key, b"x", content_type=""),
             objects.delete("outputs", f"{key}.error.json"),
+            anext(aiter(objects.list("outputs"))),
         )
         refused = await asyncio.gather(*calls, return_exceptions=True)
     finally:
         await asyncio.to_thread(servers.restart, "minio")
-    assert [isinstance(error, PipelineError) and error.code for error in refused] == ["storage_unavailable"] * 4
+    assert [isinstance(error, PipelineError) and error.code for error in refused] == ["storage_unavailable"] * 5
     assert (await objects.read("outputs", key))[1] == b"body"
     await objects.close()
 

@@ -257,6 +257,28 @@ def test_the_same_bytes_again_are_not_worked_on_again(enlarger: Deployment) -> N
     assert (stamps["up-job"], stamps["up-source-sequencer"]) == (second["id"], second["source"]["sequencer"])
 
 
+def test_of_three_uploads_of_a_key_the_last_one_wins_though_the_first_had_its_bytes(enlarger: Deployment) -> None:
+    """PUT A, B, A: whether the jobs were canceled or worked on, the output is of the third upload."""
+    key = "aba/@x2,m-lanczos/a.png"
+    other = encoded(photograph(20, 20), "PNG")
+    for body in (PICTURE, other, PICTURE):
+        enlarger.s3.put_object(Bucket="uploads", Key=key, Body=body)
+    (present,) = enlarger.s3.list_objects_v2(Bucket="uploads", Prefix=key)["Contents"]
+    written_ms = round(present["LastModified"].timestamp() * 1000)
+
+    def ended() -> dict[str, Any] | None:
+        items = enlarger.http.get("/v1/jobs", params={"key": key}).json()["items"]
+        thirds = [item for item in items if int(item["source"]["sequencer"], 16) // 10**6 >= written_ms]
+        return thirds[0] if thirds and all(item["completed_at"] for item in items) else None
+
+    newest = eventually(ended, what="the end of all jobs of the key")
+    assert newest["status"] == "succeeded"
+    stamps = enlarger.s3.head_object(Bucket="outputs", Key=key)["Metadata"]
+    assert (stamps["up-job"], stamps["up-source-sequencer"]) == (newest["id"], newest["source"]["sequencer"])
+    assert stamps["up-source-etag"] == present["ETag"].strip('"')
+    assert opened(enlarger.output(key)).shape == (48, 64, 3)
+
+
 def test_two_uploads_never_share_an_output(enlarger: Deployment) -> None:
     wishes = {"up-scale": "2", "up-model": "lanczos", "up-format": "webp"}
     enlarger.s3.put_object(Bucket="uploads", Key="two/a.jpg", Body=PICTURE, Metadata=wishes)

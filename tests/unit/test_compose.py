@@ -280,6 +280,16 @@ def test_the_env_file_is_private_and_never_replaced(tmp_path: Path) -> None:
     assert dict(line.split("=", 1) for line in lines) == VARIABLES
 
 
+def test_a_newer_version_adds_the_secrets_that_it_needs_and_changes_none(tmp_path: Path) -> None:
+    path = tmp_path / ".env"
+    compose_env.write(path, {"ENLARGER_TOKEN": "enl_a", "ENLARGER_PASSWORD_API": "b"})
+    before = path.read_text()
+    assert compose_env.complete(path, ["ENLARGER_PASSWORD_API", "ENLARGER_PASSWORD_NEW"]) == ["ENLARGER_PASSWORD_NEW"]
+    added = path.read_text().removeprefix(before)
+    assert re.fullmatch(r"ENLARGER_PASSWORD_NEW=[0-9a-f]{40}\n", added)
+    assert compose_env.complete(path, ["ENLARGER_PASSWORD_NEW"]) == []
+
+
 @pytest.mark.parametrize("script", ["compose_env", "healthy"])
 def test_what_runs_outside_an_installation_needs_the_standard_library_alone(script: str) -> None:
     code = f"import sys; sys.path.append({str(CLONE)!r}); import infra.{script}"

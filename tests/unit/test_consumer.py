@@ -88,6 +88,7 @@ async def test_a_dead_letter_is_written_before_its_message_is_dropped() -> None:
     assert message.subject == "dead.UPLOADS"
     assert (letter.subject, letter.error) == ("uploads.fast", "no bucket notification")
     assert letter.body == "\N{REPLACEMENT CHARACTER} no JSON"
+    assert letter.cut, "sent again it would be other bytes"
 
 
 async def test_the_same_dead_letter_has_the_same_id_and_another_one_has_not() -> None:

@@ -46,3 +46,23 @@ async def test_a_canceled_repetition_ends() -> None:
     with pytest.raises(asyncio.CancelledError):
         async with asyncio.timeout(DEADLINE_SECONDS):
             await repeating
+
+
+async def test_stop_cuts_off_a_turn_that_is_under_way() -> None:
+    stop, begun = asyncio.Event(), asyncio.Event()
+    cut: list[str] = []
+
+    async def turn() -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            cut.append("cut")
+            raise
+
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        repeating = asyncio.create_task(repeat(turn, every_seconds=3600, stop=stop))
+        await begun.wait()
+        stop.set()
+        await repeating
+    assert cut == ["cut"]

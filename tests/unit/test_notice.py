@@ -1,6 +1,7 @@
 """Bucket notifications as MinIO and versitygw write them, and the keys that nobody wants enlarged."""
 
 import json
+import re
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote_plus
@@ -194,6 +195,60 @@ def test_anything_else_is_unparseable_and_never_another_error(body: bytes) -> No
 def test_no_bytes_break_the_parser(body: bytes) -> None:
     with pytest.raises(UnparseableError):
         parse(body)
+
+
+def put_at(place: list[str], value: Any, body: bytes) -> bytes:
+    """*body* with another value at one place of its record."""
+    message = json.loads(body)
+    inner = message["Records"][0]
+    for name in place[:-1]:
+        inner = inner[name]
+    inner[place[-1]] = value
+    return json.dumps(message).encode()
+
+
+PLACES = [
+    *(["eventName"], ["eventSource"], ["eventTime"], ["s3"], ["s3", "bucket"], ["s3", "bucket", "name"]),
+    *(["s3", "object"], ["s3", "object", "key"], ["s3", "object", "sequencer"], ["s3", "object", "eTag"]),
+]
+odd = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False)
+    | st.text()
+    | st.from_regex(r"[0-9A-Fa-f]{1,34}", fullmatch=True)
+    | st.datetimes(timezones=st.none() | st.just(UTC)).map(lambda moment: moment.isoformat())
+    | st.lists(st.integers(), max_size=2)
+)
+
+
+@given(st.booleans(), st.sampled_from(PLACES), odd)
+def test_whatever_a_field_holds_the_sequencer_sorts_by_time_or_the_message_is_refused(
+    gateway: bool,  # noqa: FBT001 - drawn
+    place: list[str],
+    value: Any,
+) -> None:
+    event = "s3:ObjectCreated:Put"
+    body = put_at(place, value, of_gateway(event) if gateway else notification(event, CREATED))
+    try:
+        notice = parse(body)
+    except UnparseableError:
+        return
+    assert notice is None or re.fullmatch("[0-9A-F]{16}", notice.sequencer)
+
+
+@pytest.mark.parametrize("moment", ["0001-01-01T00:00:00Z", "1969-12-31T23:59:59Z", "9999-12-31T00:00:00Z"])
+def test_a_time_that_would_sort_wrongly_is_refused(moment: str) -> None:
+    with pytest.raises(UnparseableError):
+        parse(put_at(["eventTime"], moment, of_gateway("s3:ObjectCreated:Put")))
+
+
+def test_a_sequencer_that_would_sort_wrongly_is_refused() -> None:
+    with pytest.raises(UnparseableError):
+        parse(notification("s3:ObjectCreated:Put", CREATED | {"sequencer": f"1{SEQUENCER}"}))
+    padded = read(notification("s3:ObjectCreated:Put", CREATED | {"sequencer": f"00{SEQUENCER}"}))
+    assert padded.sequencer == SEQUENCER
 
 
 @pytest.mark.parametrize(

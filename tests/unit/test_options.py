@@ -263,6 +263,7 @@ def test_an_output_has_the_key_of_its_upload_or_one_extension_more(name: str, wa
         same = extension in WRITTEN[wanted]
         assert output_key(key, wanted) == (key if same else f"{key}.{EXTENSIONS[wanted]}")
         assert output_key(output_key(key, wanted), wanted) == output_key(key, wanted)
+        assert output_key(error_key(key), wanted) != error_key(key), "no output lies where error files do"
 
 
 @pytest.mark.parametrize(

@@ -74,6 +74,7 @@ async def test_a_success_without_work_removes_the_error_file_as_any_other(bench:
         {"effective": EFFECTIVE | {"scale": 2}},
         {"effective": EFFECTIVE | {"model": "bicubic"}},
         {"effective": EFFECTIVE | {"quality": 99}},
+        {"effective": EFFECTIVE | {"precision": "fast"}},
     ],
 )
 async def test_other_bytes_or_other_options_are_worked_on(bench: Bench, changes: dict[str, Any]) -> None:
@@ -110,8 +111,26 @@ async def unmeasured(bench: Bench, first: Job) -> None:
     bench.quality.stored.clear()
 
 
-@pytest.mark.parametrize("harm", [damaged, replaced, deleted, forgotten, unmeasured])
-async def test_an_output_that_is_not_what_its_job_wrote_is_made_again(bench: Bench, harm: Any) -> None:
+async def _rewritten(bench: Bench, first: Job, **changes: Any) -> None:
+    bench.jobs.jobs[first.id] = bench.job(first).model_copy(update=changes)
+
+
+async def without_its_face(bench: Bench, first: Job) -> None:
+    await _rewritten(bench, first, notes=("face_unavailable",))
+
+
+async def not_fast(bench: Bench, first: Job) -> None:
+    await _rewritten(bench, first, notes=("first_frame_only", "fast_unavailable"))
+
+
+async def untrue(bench: Bench, first: Job) -> None:
+    await _rewritten(bench, first, quality=Verdict(verdict="fail"))
+
+
+@pytest.mark.parametrize(
+    "harm", [damaged, replaced, deleted, forgotten, unmeasured, without_its_face, not_fast, untrue]
+)
+async def test_an_output_that_is_not_what_its_job_wrote_or_wished_for_is_made_again(bench: Bench, harm: Any) -> None:
     await harm(bench, await done(bench, a_job()))
     job = await done(bench, again())
     assert (bench.hands.worked, job.status, job.notes) == (2, Status.SUCCEEDED, ())

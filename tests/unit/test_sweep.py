@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -21,7 +22,7 @@ from pipeline.lease import USUAL
 from pipeline.ports.documents import SourceRecord
 from pipeline.ports.objects import ObjectInfo
 from pipeline.sweeping import Reply, SweepReport
-from tests.making import NOON, a_job, sequencer
+from tests.making import NOON, a_job, picture, sequencer
 from tests.unit.sweep_house import LATER, MINUTE, House, Unreadable
 
 pytestmark = pytest.mark.anyio
@@ -257,3 +258,25 @@ async def test_who_asks_during_an_outage_is_told_so(house: House) -> None:
     reply = Reply.model_validate_json(await house.turn().answer(b""))
     assert isinstance(reply.outcome, Failure)
     assert reply.outcome.code == "storage_unavailable"
+
+
+async def test_who_asks_while_a_pass_breaks_is_told_so(house: House) -> None:
+    turn = replace(house.turn(), store=cast("Any", None))
+    reply = Reply.model_validate_json(await turn.answer(b""))
+    assert isinstance(reply.outcome, Failure)
+    assert (reply.outcome.code, reply.outcome.retryable) == ("internal_error", True)
+
+
+async def test_other_bytes_within_one_tick_of_the_clock_are_found_and_the_same_bytes_are_not(house: House) -> None:
+    """A listing tells times to the millisecond, a gateway to a file system to the second."""
+    info = await house.put("a.png", at=NOON)
+    exact = f"{int(notice_of(info).sequencer, 16) + 5:016X}"
+    assert await house.intake().take(Notice("created", "a.png", exact, info.etag))
+    assert (await house.turn().uploads(full=True)).found == 0
+    await house.objects.put("uploads", "a.png", picture() + b"other", content_type="image/png")
+    later, body = house.objects.stored["uploads", "a.png"]
+    house.objects.stored["uploads", "a.png"] = replace(later, modified_at=NOON), body
+    assert [(await house.turn().uploads(full=True)).found for _ in range(2)] == [1, 0]
+    record = await house.sources.get("a.png")
+    assert record is not None
+    assert (record.etag, record.sequencer) == (later.etag, f"{int(exact, 16) + 1:016X}")

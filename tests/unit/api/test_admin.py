@@ -14,6 +14,7 @@ from pipeline.errors import storage_unavailable
 from pipeline.events import work_message
 from pipeline.job import Failure, Status
 from pipeline.ports.counters import COUNTERS as COUNTED
+from pipeline.ports.lanes import LaneState
 from pipeline.sweeping import SWEEP_SUBJECT, Reply, SweepReport
 from tests.making import a_job
 from tests.unit.api.conftest import NOW, World, later, problem
@@ -58,6 +59,18 @@ def test_a_lane_that_stands_still_is_an_alarm(world: World) -> None:
     world.now = later(seconds=150)
     shown = figures(world)
     assert (shown['lane_stalled_seconds{lane="interactive"}'], shown['lane_stalled_seconds{lane="bulk"}']) == (0, 150)
+
+
+def test_without_the_bus_the_other_figures_are_there_and_say_so(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def away(_: str) -> LaneState:
+        raise storage_unavailable("bus")
+
+    assert figures(world)["bus_away"] == 0
+    monkeypatch.setattr(world.bus, "lane", away)
+    monkeypatch.setattr("api.metrics.CACHED_SECONDS", 0)
+    shown = figures(world)
+    assert (shown["bus_away"], shown["sweep_found_total"]) == (1, 0)
+    assert not any(name.startswith("lane_") for name in shown)
 
 
 def test_every_figure_says_what_it_is(world: World) -> None:

@@ -94,8 +94,18 @@ def test_a_job_whose_upload_is_not_the_present_version_is_not_retried(
     assert answer.json()["hint"] == "Upload the picture again."
 
 
-def test_a_job_whose_options_were_refused_is_not_retried(world: World) -> None:
-    assert problem(ask(world, add(world, Status.FAILED, options=JobOptions()))) == (409, "job_not_retryable")
+def test_a_job_that_was_refused_before_it_was_queued_is_not_retried_and_its_reason_said_again(world: World) -> None:
+    job = add(world, Status.FAILED, options=JobOptions())
+    answer = ask(world, job)
+    assert problem(answer) == (409, "job_not_retryable")
+    assert job.error is not None
+    assert (answer.json()["detail"], answer.json()["hint"]) == (job.error.detail, job.error.hint)
+
+
+def test_a_job_whose_file_never_came_is_not_retried_and_says_so(world: World) -> None:
+    answer = ask(world, add(world, Status.EXPIRED, status_reason="no_upload"))
+    assert problem(answer) == (409, "job_not_retryable")
+    assert answer.json()["detail"] == "Its file never arrived."
 
 
 def test_the_deadline_of_a_retry_counts_from_now(world: World) -> None:
