@@ -16,6 +16,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, TypeVar
 
+from benchmarks.results import save
+from infra.binaries import documents_argv
 from pipeline.adapters import mongo, nats_bus
 from pipeline.adapters.minio_store import Endpoint, MinioObjects
 from pipeline.events import Event, Message
@@ -223,22 +225,27 @@ def total(counts: Mapping[str, int], seconds: Mapping[str, float]) -> float:
     return sum(count * seconds[name] for name, count in counts.items())
 
 
-def show(walls: list[float], waits: list[float], seconds: Mapping[str, float]) -> None:
-    """Print the figures and their ratios."""
+def figures(walls: list[float], waits: list[float], seconds: Mapping[str, float]) -> dict[str, dict[str, float]]:
+    """Milliseconds of the pipeline and of its bare operations alone, and their ratios."""
+    found: dict[str, dict[str, float]] = {}
+    for name, values, counts in (("wall per job", walls, UNTIL_END), ("PUT to claim", waits, UNTIL_CLAIM)):
+        alone, p50, p99 = total(counts, seconds), statistics.median(values), statistics.quantiles(values, n=100)[98]
+        times = {"p50": 1000 * p50, "p99": 1000 * p99, "bare": 1000 * alone}
+        found[name] = times | {"ratio_p50": p50 / alone, "ratio_p99": p99 / alone}
+    return found
+
+
+def show(found: Mapping[str, Mapping[str, float]], seconds: Mapping[str, float]) -> None:
+    """Print what each bare operation takes, and the pipeline beside them."""
     for name, value in seconds.items():
         print(f"  {name:<14} {1000 * value:7.2f} ms x {UNTIL_END.get(name, 0)}")
-    for name, values, counts in (("wall per job", walls, UNTIL_END), ("PUT to claim", waits, UNTIL_CLAIM)):
-        alone = total(counts, seconds)
-        p50 = statistics.median(values)
-        p99 = statistics.quantiles(values, n=100)[98]
-        print(
-            f"{name}: p50 {1000 * p50:.1f} ms, p99 {1000 * p99:.1f} ms; bare operations {1000 * alone:.1f} ms;", end=" "
-        )
-        print(f"ratio p50 {p50 / alone:.2f}, p99 {p99 / alone:.2f}")
+    for name, figure in found.items():
+        print(f"{name}: p50 {figure['p50']:.1f} ms, p99 {figure['p99']:.1f} ms; bare {figure['bare']:.1f} ms;", end=" ")
+        print(f"ratio p50 {figure['ratio_p50']:.2f}, p99 {figure['ratio_p99']:.2f}")
 
 
-async def main(servers: Servers) -> None:
-    """Measure rounds of the pipeline and of the bare operations in turn, and print their medians."""
+async def main(servers: Servers, documents: str) -> None:
+    """Measure rounds of the pipeline and of the bare operations in turn, print their medians and keep them."""
     body = encoded(photograph(16, 16), "PNG")
     sandbox = Sandbox(slots=1)
     sandbox.start()
@@ -263,13 +270,16 @@ async def main(servers: Servers) -> None:
         await bus.close()
         await objects.close()
         sandbox.close()
-    print(f"{len(walls)} jobs one after another, {ROUNDS} rounds")
-    show(walls, waits, {name: statistics.median(part[name] for part in alone) for name in alone[0]})
-    ours, theirs = (statistics.median(part) for part in zip(*rates, strict=True))
+    seconds = {name: statistics.median(part[name] for part in alone) for name in alone[0]}
+    found, (ours, theirs) = figures(walls, waits, seconds), map(statistics.median, zip(*rates, strict=True))
+    print(f"{len(walls)} jobs one after another, {ROUNDS} rounds, documents on {documents}")
+    show(found, seconds)
     print(
         f"{AT_ONCE} at once: {ours:.1f} jobs/s; bare operations, {LANES} jobs' worth at once: {theirs:.1f}/s;", end=" "
     )
     print(f"ratio {ours / theirs:.2f}")
+    at_once = {"jobs_per_second": ours, "bare_per_second": theirs, "ratio": ours / theirs}
+    print(save("end_to_end", {"documents": documents, "milliseconds": found, "at_once": at_once}))
 
 
 if __name__ == "__main__":
@@ -277,4 +287,4 @@ if __name__ == "__main__":
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         started = stack.enter_context(running(folder / "servers"))
         stack.enter_context(deployed(started, folder))
-        asyncio.run(main(started))
+        asyncio.run(main(started, Path(documents_argv(0, folder, auth=False)[0]).name))
