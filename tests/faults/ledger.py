@@ -131,34 +131,37 @@ def read(servers: Servers) -> Ledger:
     return Ledger(jobs, sources, quality, deliveries, counters, unknown, held, events)
 
 
-def settled(servers: Servers, keys: Collection[str]) -> bool:
-    """Whether nobody has anything left to do, and every one of *keys* has a job."""
-    if any(path.is_file() for path in (servers.stack.folders.root / OWED).rglob("*")):
-        return False
-    if not servers.call(_quiet, servers.root.nats):
-        return False
+def unsettled(servers: Servers, keys: Collection[str]) -> list[str]:
+    """What somebody still has to do, in words; empty when all is quiet and every one of *keys* has a job."""
+    files = sum(path.is_file() for path in (servers.stack.folders.root / OWED).rglob("*"))
+    owed = [f"MinIO owes {files} notices"] if files else []
+    return owed or servers.call(_under_way, servers.root.nats) or _unwritten(servers, frozenset(keys))
+
+
+def _unwritten(servers: Servers, keys: frozenset[str]) -> list[str]:
     with MongoClient[Document](servers.root.mongo) as client:
         db = client[DATABASE]
         known = {job["source"]["key"] for job in db["jobs"].find({}, {"source.key": 1})}
+        waiting = {"source.key": {"$in": [*keys]}, "status": Status.AWAITING_UPLOAD.value}
         going = {"completed_at": None, "status": {"$ne": Status.AWAITING_UPLOAD.value}}
-        waiting = db["jobs"].count_documents({"source.key": {"$in": [*keys]}, "status": "awaiting_upload"})
-        owed = db["jobs"].count_documents({"outbox.0": {"$exists": True}})
-        return (
-            known >= set(keys)
-            and not waiting
-            and not owed
-            and not db["jobs"].count_documents(going)
-            and not db["deliveries"].count_documents({"status": "pending"})
-        )
+        left = {
+            "uploads without a job": len(keys - known),
+            "announced jobs without their upload": db["jobs"].count_documents(waiting),
+            "jobs not ended": db["jobs"].count_documents(going),
+            "jobs with messages to publish": db["jobs"].count_documents({"outbox.0": {"$exists": True}}),
+            "webhooks to send": db["deliveries"].count_documents({"status": "pending"}),
+        }
+    return [f"{count} {what}" for what, count in left.items() if count]
 
 
-async def _quiet(url: str) -> bool:
-    """Whether no message waits for anybody, and none is in anybody's hands."""
+async def _under_way(url: str) -> list[str]:
+    """Which messages wait for somebody or are in somebody's hands."""
     async with await nats.connect(url) as client:
         jetstream = client.jetstream(timeout=READ_SECONDS)
-        consumers = [(spec.stream, spec.name) for spec in DURABLES]
-        infos = [await jetstream.consumer_info(*consumer) for consumer in [*consumers, (STREAM, "carrier")]]
-        return not any(info.num_pending or info.num_ack_pending for info in infos)
+        consumers = [*((spec.stream, spec.name) for spec in DURABLES), (STREAM, "carrier")]
+        infos = [await jetstream.consumer_info(*consumer) for consumer in consumers]
+        busy = [info for info in infos if info.num_pending or info.num_ack_pending]
+        return [f"{info.name}: {info.num_pending} wait, {info.num_ack_pending} in hand" for info in busy]
 
 
 async def _streams(url: str) -> tuple[dict[str, int], list[Event]]:

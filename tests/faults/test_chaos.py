@@ -8,7 +8,7 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -23,7 +23,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from pipeline.job import Status
 from tests.faults.carrier import Carrier, carrying
 from tests.faults.chaos import Chaos
-from tests.faults.ledger import Ledger, read, settled
+from tests.faults.ledger import Ledger, read, unsettled
 from tests.faults.plan import plan
 from tests.faults.stage import ANSWER_SECONDS, Stage, staged
 from tests.pictures import assert_same_picture, encoded, opened, photograph
@@ -161,10 +161,24 @@ def played(stage: Stage, seed: int) -> Run:
         with chaos.running():
             send_all(client, seed)
         mended = time.monotonic()
-        quiet = partial(settled, stage.servers, client.sent)
-        eventually(quiet, seconds=QUIET_SECONDS, what=f"seed {seed}: quiet", every_seconds=LOOK_SECONDS)
+        wait_for_quiet(stage, client.sent)
         quiet_seconds = time.monotonic() - mended
         return Run(client, chaos, carrier, read(stage.servers), [*received(receiver)], known, quiet_seconds)
+
+
+def wait_for_quiet(stage: Stage, keys: Collection[str]) -> None:
+    """TimeoutError, with what is left to do, after `QUIET_SECONDS`."""
+    left: list[str] = []
+
+    def quiet() -> bool:
+        left[:] = unsettled(stage.servers, keys)
+        return not left
+
+    try:
+        eventually(quiet, seconds=QUIET_SECONDS, what="quiet", every_seconds=LOOK_SECONDS)
+    except TimeoutError as error:
+        error.add_note("; ".join(left))
+        raise
 
 
 def known_outputs(stage: Stage) -> list[bytes]:
