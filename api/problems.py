@@ -14,7 +14,7 @@ from pipeline.errors import PipelineError
 from pipeline.options import InvalidOptionsError
 
 MEDIA_TYPE: Final = "application/problem+json"
-AGAIN: Final = "Send the request again in a moment."
+AGAIN: Final = "Send the request again in a moment; GET /health/ready names a server that is away."
 #: What starlette refuses by itself, in our words: code and hint by HTTP status.
 _FRAMEWORK: Final = {
     400: ("request_malformed", "Send the body as its Content-Type says."),

@@ -102,6 +102,6 @@ def unanswered(subject: str) -> PipelineError:
     return PipelineError(
         f"No process answered {subject}.",
         code="unanswered",
-        hint="See that `python -m ingest` runs; what has begun goes on.",
+        hint="`enlarger doctor` tells whether a server is away; else see that `python -m ingest` runs.",
         retryable=True,
     )

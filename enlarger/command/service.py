@@ -1,7 +1,7 @@
 """`enlarger models ls`, `doctor` and `env`: what the service offers, whether it works, how to reach it."""
 
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 import typer
@@ -28,6 +28,8 @@ ADVICE: Final = (
     ),
     (("worker", "processor"), "Start a worker: `python -m processors`."),
 )
+#: What all the other checks rest on.
+SERVERS: Final = ("mongo", "minio", "nats")
 OTHERWISE: Final = "Look at the log of `python -m api`."
 
 
@@ -58,7 +60,7 @@ def doctor(ctx: typer.Context, *, as_json: AsJson = False) -> None:
     if as_json:
         print_json(report.model_dump(mode="json"))
     else:
-        print_table(("check", "status", "seconds", "detail", "what to do"), map(_check_row, report.checks))
+        print_table(("check", "status", "seconds", "detail", "what to do"), _check_rows(report.checks))
         print_line("")
         print_table(("worker", "engine", "precision", "models", "heartbeat", "probe"), map(_worker_row, report.workers))
         _print_unusable(report.workers)
@@ -85,12 +87,16 @@ def env(ctx: typer.Context, *, as_json: AsJson = False) -> None:
         print(f"export {name}={shlex.quote(value)}")
 
 
-def _check_row(check: Check) -> tuple[str, ...]:
-    seconds = "" if check.seconds is None else f"{check.seconds:.3f}"
-    return check.name, check.status, seconds, check.detail, "" if check.passed else _advice(check.name)
+def _check_rows(checks: Iterable[Check]) -> Iterator[tuple[str, ...]]:
+    away = [check.name for check in checks if check.name in SERVERS and not check.passed]
+    for check in checks:
+        seconds = "" if check.seconds is None else f"{check.seconds:.3f}"
+        yield check.name, check.status, seconds, check.detail, "" if check.passed else _advice(check.name, away)
 
 
-def _advice(name: str) -> str:
+def _advice(name: str, away: Sequence[str]) -> str:
+    if away and name not in SERVERS:
+        return f"First mend {' and '.join(away)}: this rests on it."
     return next((text for words, text in ADVICE if any(word in name.lower() for word in words)), OTHERWISE)
 
 

@@ -176,6 +176,8 @@ class NatsBus:
 
     async def ping(self) -> None:
         """Raise unless the server answers within 2 s."""
+        if not self._client.is_connected:  # while it reconnects, the client's flush asks nobody and returns
+            raise ConnectionError("the connection is lost, and not back yet")
         await self._client.flush(timeout=2)
 
     async def close(self) -> None:

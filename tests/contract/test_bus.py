@@ -292,6 +292,9 @@ async def test_a_bus_that_is_away_is_said_to_be_and_carries_on_when_it_is_back(s
             with pytest.raises(PipelineError) as refused:
                 await opened.ingest.publish(lost)
             assert await pull.next(GLANCE_SECONDS) is None
+            for _ in range(2):
+                with pytest.raises(ConnectionError):
+                    await opened.api.ping()
         finally:
             await asyncio.to_thread(servers.restart, "nats")
         assert (refused.value.code, refused.value.retryable) == ("storage_unavailable", True)

@@ -71,3 +71,13 @@ def test_a_failed_check_exits_1_and_says_what_to_do(
     assert result.exit_code == 1
     assert advice in result.stdout
     assert enlarger("doctor", "--json").exit_code == 1
+
+
+def test_what_rests_on_a_server_that_is_away_waits_for_it(enlarger: Invoke, service: FakeService) -> None:
+    failed = [
+        {"name": name, "status": "fail", "detail": "silent for 2 s"} for name in ("nats", "uploads.fast", "lanes")
+    ]
+    service.doctor = {"checks": [*failed, {"name": "minio", "status": "pass"}], "workers": [WORKER]}
+    said = enlarger("doctor").stdout
+    assert said.count("First mend nats: this rests on it.") == 2
+    assert said.count("ENLARGER_NATS_URL") == 1
