@@ -133,4 +133,6 @@ def _options(job: Job) -> str:
 def _word(value: object) -> str:
     if isinstance(value, list):
         return ", ".join(map(str, value))
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_word(one)}" for name, one in value.items())
     return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -81,3 +81,9 @@ def test_what_rests_on_a_server_that_is_away_waits_for_it(enlarger: Invoke, serv
     said = enlarger("doctor").stdout
     assert said.count("First mend nats: this rests on it.") == 2
     assert said.count("ENLARGER_NATS_URL") == 1
+
+
+def test_what_a_worker_probed_is_short(enlarger: Invoke, service: FakeService) -> None:
+    probe = {"engine": "openvino", "candidates": {"f32": 0.123456789, "bf16": 0.0101010101}}
+    service.doctor = {"checks": [], "workers": [WORKER | {"probe": probe}]}
+    assert "candidates f32 0.123, bf16 0.0101" in enlarger("doctor").stdout
