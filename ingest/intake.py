@@ -183,6 +183,8 @@ class Intake:
         announced = await self._announced(notice.key)
         if announced is not None and _answered(announced, notice):
             return False
+        if announced is None and job_of_key(notice.key) == job_id:
+            return False  # its job has had its time, and so has this upload: whose it was nobody knows any more
         try:
             info, head = await self._head(notice, headers.HEAD_BYTES)
         except (ObjectMissingError, PreconditionError):

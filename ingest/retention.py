@@ -9,7 +9,7 @@ import structlog
 from ingest.intake import LOOK_BACK_JOBS
 from pipeline.clock import Clock
 from pipeline.errors import PipelineError
-from pipeline.identity import owner_of
+from pipeline.identity import job_of_key, owner_of
 from pipeline.job import Failure, Job, retire
 from pipeline.options import error_key, storable
 from pipeline.ports.documents import Documents, SourceRecord
@@ -133,10 +133,23 @@ class Retention:
         return found
 
     async def _returned(self, policy: Policy, now: datetime) -> list[SourceRecord]:
-        if not policy.shortest_days:
-            return []
-        found = await self.store.returned(cutoff(now, policy.shortest_days), limit=JOBS_PER_PASS)
-        return [record for record in found if policy.due_again(record, owner_of(record.key), now)]
+        """Those due, found a page at a time: many that their owners keep must not hide the others."""
+        due: list[SourceRecord] = []
+        after: SourceRecord | None = None
+        while policy.shortest_days and len(due) < JOBS_PER_PASS:
+            before = cutoff(now, policy.shortest_days)
+            page = await self.store.returned(before, limit=JOBS_PER_PASS, after=after)
+            due += [record for record in page if policy.due_again(record, await self._owner(record), now)]
+            if len(page) < JOBS_PER_PASS:
+                break
+            after = page[-1]
+        return due[:JOBS_PER_PASS]
+
+    async def _owner(self, record: SourceRecord) -> str:
+        """Whose upload it is: a reserved key does not say, its job does."""
+        reserved = job_of_key(record.key)
+        job = None if reserved is None else await self.documents.jobs.get(reserved)
+        return owner_of(record.key) if job is None else job.owner
 
     async def _retire(self, job: Job, policy: Policy, now: datetime) -> dict[str, int]:
         """Remove the objects of a job, then say so in it; how many of each there were."""
@@ -184,7 +197,7 @@ class Retention:
             present = await self.objects.head(OUTPUTS_BUCKET, key)
         except ObjectMissingError:
             return False
-        if present.metadata.get("up-job") != job.id:
+        if present.metadata.get("up-job") != job.id or await self._awaited(job):
             return False
         await self.objects.delete(OUTPUTS_BUCKET, key)
         return True

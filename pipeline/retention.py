@@ -64,8 +64,11 @@ def announced(job: Job) -> bool:
 
 
 def answers_for(record: SourceRecord | None, job: Job, *, before: datetime) -> bool:
-    """Whether the upload at the key is that of *job*; a version written since *before* is nobody's to remove."""
-    return record is not None and record.job_id == job.id and written_at(record) < before
+    """Whether the upload at the key is that of *job*; a version written since *before* is nobody's to remove.
+
+    At a reserved key it is the job's at any time: one that was called off takes in whatever comes later.
+    """
+    return record is not None and record.job_id == job.id and (announced(job) or written_at(record) < before)
 
 
 def written_at(record: SourceRecord) -> datetime:

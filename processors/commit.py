@@ -24,9 +24,12 @@ async def write_outputs(objects: ObjectStore, jobs: JobStore, job: Job, result: 
             `key_too_long`, or `storage_unavailable`.
         RetryLaterError: A later attempt of this run has written it: ours was given up for dead.
     """
+    keys = keys_of(job)
+    if len(keys) > 1:  # where the main one cannot be written the others would be left for good
+        await _present(objects, jobs, job, keys[0])
     written = [
         await _write(objects, jobs, job, key, made)
-        for key, made in reversed(list(zip(keys_of(job), result.outputs, strict=True)))
+        for key, made in reversed(list(zip(keys, result.outputs, strict=True)))
     ]
     return tuple(reversed(written))
 

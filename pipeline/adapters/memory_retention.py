@@ -39,11 +39,13 @@ class MemoryRetention:
         """See `RetentionStore.ended_announced`."""
         return self._ended(before, lambda job: announced(job) and job.owner not in besides)[:limit]
 
-    async def returned(self, before: datetime, *, limit: int) -> list[SourceRecord]:
+    async def returned(self, before: datetime, *, limit: int, after: SourceRecord | None = None) -> list[SourceRecord]:
         """See `RetentionStore.returned`."""
         present = [record for record in self.sources.records.values() if record.retained and not record.deleted]
         found = [record for record in present if record.sequencer < sequencer_at(before)]
-        return sorted(found, key=lambda record: record.sequencer)[:limit]
+        places = {(record.sequencer, record.key): record for record in found}
+        behind = ("", "") if after is None else (after.sequencer, after.key)
+        return [places[place] for place in sorted(places) if place > behind][:limit]
 
     async def removed(self, before: datetime, *, limit: int) -> list[Job]:
         """See `RetentionStore.removed`."""

@@ -1,4 +1,7 @@
-"""`RetentionStore` on MongoDB: every query walks an index and examines what it answers."""
+"""`RetentionStore` on MongoDB: every query walks an index.
+
+Announced jobs of owners who keep theirs longer are examined each time, and passed over.
+"""
 
 from collections.abc import Collection
 from datetime import datetime
@@ -52,10 +55,13 @@ class MongoRetention:
             query["owner"] = {"$nin": list(besides)}
         return [job for job in await self._found(query, "source.key", limit) if announced(job)]
 
-    async def returned(self, before: datetime, *, limit: int) -> list[SourceRecord]:
+    async def returned(self, before: datetime, *, limit: int, after: SourceRecord | None = None) -> list[SourceRecord]:
         """See `RetentionStore.returned`."""
-        query = {"retained": True, "deleted": False, "sequencer": {"$lt": sequencer_at(before)}}
-        found = self._sources.find(query).sort("sequencer", ASCENDING).limit(limit)
+        query: Document = {"retained": True, "deleted": False, "sequencer": {"$lt": sequencer_at(before)}}
+        if after is not None:
+            behind = {"sequencer": after.sequencer, "_id": {"$gt": after.key}}
+            query["$or"] = [{"sequencer": {"$gt": after.sequencer}}, behind]
+        found = self._sources.find(query).sort([("sequencer", ASCENDING), ("_id", ASCENDING)]).limit(limit)
         return [source_of(document) async for document in found]
 
     async def removed(self, before: datetime, *, limit: int) -> list[Job]:

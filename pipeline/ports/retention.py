@@ -23,8 +23,11 @@ class RetentionStore(Protocol):
     async def ended_announced(self, before: datetime, *, besides: Collection[str], limit: int) -> list[Job]:
         """The same, of jobs with a reserved key, of all owners besides those."""
 
-    async def returned(self, before: datetime, *, limit: int) -> list[SourceRecord]:
-        """Uploads that were put again, byte for byte, before that, after retention had removed them; oldest first."""
+    async def returned(self, before: datetime, *, limit: int, after: SourceRecord | None = None) -> list[SourceRecord]:
+        """Uploads that were put again, byte for byte, before that, after retention had removed them.
+
+        Oldest first, those of one moment by key; beginning behind *after*.
+        """
 
     async def removed(self, before: datetime, *, limit: int) -> list[Job]:
         """Jobs whose objects were removed before that, longest ago first."""

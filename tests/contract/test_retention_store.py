@@ -172,6 +172,8 @@ async def test_uploads_that_came_back_are_listed_and_tombstones_are_not(stores: 
     before = datetime.fromtimestamp(1_760_000_012, UTC)
     assert await stores.retention.returned(before, limit=10) == back[:2]
     assert await stores.retention.returned(before, limit=1) == back[:1]
+    assert await stores.retention.returned(before, limit=10, after=back[0]) == back[1:2]
+    assert await stores.retention.returned(before, limit=10, after=back[1]) == []
 
 
 async def test_a_record_follows_only_the_one_that_was_seen(stores: Opened) -> None:

@@ -13,7 +13,8 @@ from pipeline.adapters.memory_objects import MemoryObjects
 from pipeline.adapters.memory_retention import MemoryRetention
 from pipeline.adapters.memory_sweep import MemorySweep
 from pipeline.errors import PipelineError, storage_unavailable
-from pipeline.job import Failure, Job, Output, Status, retire, succeed
+from pipeline.identity import new_job_id, reserved_key
+from pipeline.job import Failure, Job, Output, Source, Status, retire, succeed
 from pipeline.outbox import Relay
 from pipeline.ports.documents import SourceRecord
 from pipeline.ports.objects import ObjectInfo
@@ -363,3 +364,57 @@ async def test_orders_are_obeyed_and_refusals_come_back_with_their_code(house: H
     unknown = await told(house, Order(kind="keep", owner="nobody", days=1))
     assert isinstance(unknown, Failure)
     assert unknown.code == "owner_not_found"
+
+
+async def test_a_job_that_was_called_off_before_its_upload_came_never_comes_back(house: House) -> None:
+    """Once it is forgotten nobody knows whose the upload was, so it must be gone by then."""
+    id_, gone = new_job_id(), datetime.now(UTC) - timedelta(minutes=10)
+    key = reserved_key(id_, "a.png")
+    source = Source(bucket="uploads", key=key)
+    ended = {"created_at": gone, "updated_at": gone, "completed_at": gone, "status_reason": "canceled_by_owner"}
+    await house.desk.jobs.insert(Job(id=id_, owner="alice", status=Status.CANCELED, source=source, **ended))
+    await house.upload(key)
+    assert house.desk.jobs.jobs[id_].status is Status.CANCELED
+    house.days = DAYS
+    house.age_days = DAYS - 1 / 1440  # past the job's end, not past that of its upload
+    assert (await house.retention().run()).uploads == 1
+    house.age_days = DAYS + DOCUMENT_DAYS + 1
+    await house.retention().run()
+    assert await house.swept() == 0
+    assert (house.held(), house.desk.jobs.jobs) == ([], {})
+
+
+async def test_an_upload_whose_announced_job_is_forgotten_is_taken_in_by_nobody(house: House) -> None:
+    id_ = new_job_id()
+    key = reserved_key(id_, "a.png")
+    notice = await house.put(key)
+    await house.desk.sources.insert(SourceRecord(key, notice.sequencer, notice.etag, id_))
+    assert await house.swept() == 0
+    assert house.desk.jobs.jobs == {}
+
+
+async def test_uploads_that_their_owner_keeps_do_not_hide_those_behind_them(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ingest.retention.JOBS_PER_PASS", 2)
+    house.owners["alice"] = 0
+    old = datetime.now(UTC) - timedelta(days=2 * DAYS)
+    for number in range(5):
+        key = f"~alice/{number}.png"
+        house.desk.sources.records[key] = SourceRecord(key, sequencer_at(old), "e", None, deleted=False, retained=True)
+    notice = await house.put(KEY)
+    last = SourceRecord(KEY, sequencer_at(old + timedelta(days=1)), notice.etag, None, deleted=False, retained=True)
+    house.desk.sources.records[KEY] = last
+    await house.retention().run()
+    assert house.desk.sources.records[KEY].deleted
+
+
+async def test_an_upload_that_came_back_to_a_reserved_key_is_its_jobs_owners(house: House) -> None:
+    house.owners.update(alice=0, default=DAYS)
+    job = a_job(Status.SUCCEEDED, id=(id_ := new_job_id()), key=(key := reserved_key(id_, "a.png")), owner="alice")
+    await house.desk.jobs.insert(job)
+    notice = await house.put(key)
+    old = sequencer_at(datetime.now(UTC) - timedelta(days=2 * DAYS))
+    house.desk.sources.records[key] = SourceRecord(key, old, notice.etag, id_, deleted=False, retained=True)
+    await house.retention().run()
+    assert not house.desk.sources.records[key].deleted

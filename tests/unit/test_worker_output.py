@@ -8,12 +8,14 @@ import pytest
 
 from pipeline.adapters.memory_objects import MemoryObjects
 from pipeline.errors import PipelineError, RetryLaterError, storage_unavailable
-from pipeline.job import Job, Status, TransitionError, Verdict, cancel
+from pipeline.job import Job, JobOptions, Status, TransitionError, Verdict, cancel
 from pipeline.lease import LEASE_SECONDS
 from pipeline.ports.documents import SourceRecord
 from pipeline.ports.objects import KeyRefusedError
+from processors.commit import write_outputs
+from processors.result import Made, Result
 from processors.worker import RETRY_DELAYS_SECONDS
-from tests.making import a_job, sequencer
+from tests.making import EFFECTIVE, a_job, sequencer
 from tests.unit.worker_bench import BODY, Bench, FlakyObjects
 
 pytestmark = pytest.mark.anyio
@@ -251,3 +253,14 @@ async def test_an_error_file_that_no_store_could_hold_is_not_asked_for(bench: Be
     job = await bench.add(a_job(key=f"{'n' * 251}.png"))
     assert await bench.settle(job) == "ack"
     assert bench.job(job).status is Status.SUCCEEDED
+
+
+async def test_where_the_main_output_cannot_be_written_no_further_one_is_left(bench: Bench) -> None:
+    """Nobody would ever remove it: a job that failed names no outputs."""
+    await put_output(bench, await bench.add(a_job(key="a.png.webp")))
+    further = {"format": "webp", "quality": 90, "lossless": False, "width": None}
+    job = a_job(options=JobOptions(effective=EFFECTIVE | {"outputs": [further]}))
+    made = tuple(Made(memoryview(BODY), 16, 12, format_) for format_ in ("png", "webp"))
+    with pytest.raises(PipelineError) as refused:
+        await write_outputs(bench.objects, bench.jobs, job, Result(made, Verdict(verdict="pass"), (), {}))
+    assert (refused.value.code, bench.outputs()) == ("output_conflict", ["a.png"])
