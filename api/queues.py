@@ -64,8 +64,7 @@ class Queues:
         return Why(job_id=job.id, status=job.status, status_reason=reason, detail=detail, hint=hint, queue=queue)
 
     async def _reason(self, job: Job) -> str | None:
-        now = self._clock()
-        return reason_of(job, await self._scene(job.lane)) if idle(job, now) else own_reason(job, now)
+        return reason_of(job, await self._scene(job.lane)) if idle(job, self._clock()) else own_reason(job)
 
     async def _queue(self, job: Job) -> Queue | None:
         if job.status is not Status.QUEUED:

@@ -78,21 +78,20 @@ def hindrance(job: Job, scene: Scene) -> str | None:
 
 def idle(job: Job, now: datetime) -> bool:
     """The job is to be worked on, and nobody has it."""
-    return job.status in WORKED_ON and not job.leased(now) and not job.abandoned
+    return job.status in WORKED_ON and not job.leased(now)
 
 
-def own_reason(job: Job, now: datetime) -> str | None:
-    """What the job itself says of why it stands where it stands; of one that is `idle`, only how its last try ended."""
+def own_reason(job: Job) -> str | None:
+    """What a job that is not `idle` itself says of why it stands where it stands."""
     if job.status is Status.AWAITING_UPLOAD:
         return "no_upload_yet"
-    if job.leased(now):
-        return "in_work"
-    return "worker_silent" if job.abandoned else job.status_reason
+    return job.status_reason if job.terminal else "in_work"
 
 
 def reason_of(job: Job, scene: Scene) -> str:
-    """What a job that is `idle` waits for."""
-    return hindrance(job, scene) or job.status_reason or "waiting_for_turn"
+    """What a job that is `idle` waits for; its worker is only silent where another can take it."""
+    last = "worker_silent" if job.abandoned else job.status_reason
+    return hindrance(job, scene) or last or "waiting_for_turn"
 
 
 def explain(job: Job, code: str | None, queue: Queue | None, scene: Scene) -> tuple[str, str]:

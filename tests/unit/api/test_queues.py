@@ -170,6 +170,20 @@ def test_a_job_in_hands_says_whether_they_still_move(
     assert world.alice.get("/v1/jobs").json()["items"][0]["status_reason"] == reason
 
 
+@pytest.mark.parametrize("status", [Status.PROCESSING, Status.PUBLISHING])
+def test_a_job_of_a_silent_worker_says_what_keeps_every_other_from_it(world: World, status: Status) -> None:
+    silent = world.add_job(status=status, lease_until=later(seconds=-1), started_at=NOW, attempt=1, options=LANCZOS)
+    assert why(world, silent.id)["status_reason"] == "no_worker"
+    world.add_worker("one", models=[{"name": "lanczos", "available": False}])
+    world.now = later(seconds=3)
+    assert why(world, silent.id)["status_reason"] == "model_unavailable"
+    pause(world)
+    world.now = later(seconds=6)
+    told = why(world, silent.id)
+    assert told["status_reason"] == look(world, silent.id)["status_reason"] == "lane_paused"
+    assert "within a minute" not in told["hint"]
+
+
 def test_a_job_that_has_ended_says_how(world: World) -> None:
     failed, done = world.add_job(status=Status.FAILED), world.add_job(status=Status.SUCCEEDED)
     canceled = world.add_job(status=Status.CANCELED, status_reason="superseded")
