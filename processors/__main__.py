@@ -30,6 +30,7 @@ from processors.engines import DeviceLostError, Engine, open_engine, probe, vari
 from processors.engines.kernels import Kernel
 from processors.models.pull import pull_model
 from processors.models.registry import find_model
+from processors.quarantine import GuardedPull, Quarantine
 from processors.report import REPORT_EVERY_SECONDS, Report, model_rows
 from processors.sandbox import Limits, Sandbox
 from processors.settings import Machine, Settings
@@ -63,22 +64,9 @@ async def run(settings: Settings, machine: Machine, sandbox: Sandbox, report: Re
         documents = mongo.documents(mongo.database(client, url))
         relay = Relay(documents.jobs, bus)
         upscaler = Upscaler(objects, sandbox, _equipment(machine, device), Limits(max_pixels=settings.max_pixels))
-        worker = Worker(report.process, documents, objects, bus, relay, upscaler, now, lease)
-        pulls = await lanes(bus)
-        await serve(
-            bus,
-            lambda stop: consume(
-                pulls, settling(worker.handle, bus, lease=lease), stop=stop, grace_seconds=GRACE_SECONDS
-            ),
-            lambda stop: repeat(
-                lambda: documents.workers.report(report.name, report.document(now())),
-                every_seconds=REPORT_EVERY_SECONDS,
-                stop=stop,
-            ),
-            relay.run,
-            partial(_fall_with, lost),
-        )
-        await relay.clear()  # what the last lanes published after the relay had stopped
+        quarantine = Quarantine(lease.again_seconds)
+        worker = Worker(report.process, documents, objects, bus, relay, upscaler, now, lease, quarantine)
+        await _serve(worker, report, lost)
     finally:
         device.close()
         await bus.close()
@@ -86,10 +74,28 @@ async def run(settings: Settings, machine: Machine, sandbox: Sandbox, report: Re
         await client.close()
 
 
-async def lanes(bus: Bus) -> list[Pull]:
+async def _serve(worker: Worker, report: Report, lost: asyncio.Event) -> None:
+    bus, documents = worker.bus, worker.documents
+    pulls, settle = await lanes(bus, worker.quarantine), settling(worker.handle, bus, lease=worker.lease)
+    await serve(
+        bus,
+        lambda stop: consume(pulls, settle, stop=stop, grace_seconds=GRACE_SECONDS),
+        lambda stop: repeat(
+            lambda: documents.workers.report(report.name, report.document(now())),
+            every_seconds=REPORT_EVERY_SECONDS,
+            stop=stop,
+        ),
+        worker.relay.run,
+        worker.quarantine.close_at,
+        partial(_fall_with, lost),
+    )
+    await worker.relay.clear()  # what the last lanes published after the relay had stopped
+
+
+async def lanes(bus: Bus, quarantine: Quarantine) -> list[Pull]:
     """Open what the lanes pull from. The first takes no bulk, however much of it there is."""
-    mixed = [await bus.pull(INTERACTIVE.name, BULK.name) for _ in range(LANES - 1)]
-    return [await bus.pull(INTERACTIVE.name), *mixed]
+    pulls = [await bus.pull(INTERACTIVE.name), *[await bus.pull(INTERACTIVE.name, BULK.name) for _ in range(LANES - 1)]]
+    return [GuardedPull(pull, quarantine) for pull in pulls]
 
 
 def _open(machine: Machine, spec: Spec) -> Engine | Kernel:

@@ -62,7 +62,7 @@ class Worker:
         except ValidationError as error:
             raise UnparseableError(f"no job message: {error.error_count()} fields are wrong") from error
         while (job := await self._idle(message)) is not None:
-            async with self.quarantine.place(alone=bool(job.lapsed)):
+            async with self.quarantine.place(alone=bool(job.lapsed), patience_seconds=self._patience_seconds(job)):
                 if await self._try(job):
                     return
 
@@ -84,6 +84,12 @@ class Worker:
         else:
             return job
         return None
+
+    def _patience_seconds(self, job: Job) -> float:
+        """How long a suspect may wait here: first another worker can take it soon, later it outwaits any job."""
+        if not job.lapsed:
+            return 0.0
+        return max(self.lease.again_seconds, (self.clock() - job.lapsed[-1].at).total_seconds())
 
     async def _try(self, job: Job) -> bool:
         """Claim the job and work on it; False when somebody has moved it on."""

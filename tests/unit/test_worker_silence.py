@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -168,39 +168,23 @@ async def test_only_the_job_that_kills_is_blamed_whoever_is_beside_it(place: int
     assert [(job.status, len(job.lapses)) for job in others] == [(Status.SUCCEEDED, 1)] * 3
 
 
-async def test_a_suspect_waits_for_the_others_and_nobody_enters_before_it() -> None:
-    quarantine, order = Quarantine(), list[str]()
-    may_end = asyncio.Event()
+class Full(Quarantine):
+    """Has no place for anybody, and notes how long each would have waited."""
 
-    async def visit(name: str, *, alone: bool) -> None:
-        async with quarantine.place(alone=alone):
-            order.append(name)
-            if name == "first":
-                await may_end.wait()
+    def __init__(self) -> None:
+        super().__init__()
+        self.patience = list[float]()
 
-    async with asyncio.timeout(DEADLINE_SECONDS), asyncio.TaskGroup() as group:
-        for name in ("first", "suspect", "second", "third"):
-            group.create_task(visit(name, alone=name == "suspect"))
-            await asyncio.sleep(0)
-        assert order == ["first"]
-        may_end.set()
-    assert order == ["first", "suspect", "second", "third"]
+    def place(self, *, alone: bool, patience_seconds: float = 0.0) -> AbstractAsyncContextManager[None]:
+        self.patience.append(patience_seconds)
+        raise RetryLaterError(1.0)
 
 
-async def test_a_suspect_that_is_stopped_while_it_waits_keeps_nobody_out() -> None:
-    quarantine = Quarantine()
-
-    async def visit(*, alone: bool) -> None:
-        async with quarantine.place(alone=alone):
-            pass
-
-    async with asyncio.timeout(DEADLINE_SECONDS):
-        async with quarantine.place(alone=False):
-            suspect = asyncio.create_task(visit(alone=True))
-            await asyncio.sleep(0)
-            other = asyncio.create_task(visit(alone=False))
-            await asyncio.sleep(0)
-            suspect.cancel()
-            await other
-        with pytest.raises(asyncio.CancelledError):
-            await suspect
+async def test_a_suspect_lets_other_workers_have_it_soon_and_later_outwaits_any_job(bench: Bench) -> None:
+    job, full = await bench.add(), Full()
+    await fall_silent(bench, job, "w1")
+    for seconds in (0, 9, 50):
+        bench.clock.advance(seconds)
+        with pytest.raises(RetryLaterError):
+            await replace(bench.worker(), quarantine=full).handle(message_of(job))
+    assert full.patience == [5, 10, 60]
