@@ -9,12 +9,12 @@ from api.checks import tried
 from pipeline.clock import Clock
 from pipeline.errors import PipelineError
 from pipeline.ports.bus import Bus
-from pipeline.ports.lanes import LaneState, LaneStore, Pause
+from pipeline.ports.lanes import LaneState, LaneStore, LaneWork, Pause
 from pipeline.topology import Lane
 from pipeline.wire import Wire
 
 LANES: Final[tuple[Lane, ...]] = get_args(Lane)
-#: A lane whose work has waited so long, with nobody at work and none taken, stands still.
+#: A lane whose work has waited so long, with nobody at work and none begun, stands still.
 STALL_SECONDS: Final = 120.0
 
 
@@ -25,7 +25,7 @@ class LaneOut(Wire):
         pending: Messages that no worker has been given yet.
         in_work: Messages in the hands of workers, or waiting for their next try.
         paused_until: Null where it goes; then `paused_by` and `reason` are null, too.
-        stalled_seconds: How long it has stood still; null while it moves, has nothing to do or is paused.
+        stalled_seconds: How long nobody has begun a job of it; null while it moves, has nothing to do or is paused.
     """
 
     lane: Lane
@@ -56,15 +56,19 @@ def present(state: LaneState, pause: Pause | None) -> Pause | None:
     return pause if pause is not None and pause.until == state.paused_until else None
 
 
-def stalled_seconds(state: LaneState, held: int, pause: Pause | None, now: datetime) -> float | None:
-    """How long a lane has had work that nobody took; None before `STALL_SECONDS`, or while somebody is at work.
+def stalled_seconds(state: LaneState, work: LaneWork, pause: Pause | None, now: datetime) -> float | None:
+    """How long a lane has had work that nobody began; None before `STALL_SECONDS`. Asked where no job is held.
 
-    While workers hold jobs (*held*, of any lane) the others wait for their turn, however long that takes.
+    What the dead had in hands stays with them on the bus, and what is only handed back comes and goes: of both alone
+    the documents (*work*) tell how long it waits.
     """
-    if held or state.paused_until is not None or state.waiting_since is None:
+    waiting = [state.waiting_since] if state.pending else []
+    waiting += [work.since] if state.in_work else []
+    since = min((moment for moment in waiting if moment is not None), default=None)
+    if state.paused_until is not None or since is None:
         return None
     resumed_at = pause.until if pause is not None and pause.until <= now else None
-    moments = (state.waiting_since, state.given_at, resumed_at)
+    moments = (since, work.claimed_at, resumed_at)
     seconds = (now - max(moment for moment in moments if moment is not None)).total_seconds()
     return round(seconds, 1) if seconds >= STALL_SECONDS else None
 
@@ -80,13 +84,15 @@ class Lanes:
     async def survey(self) -> LaneList:
         """Every lane as it is now; raises `storage_unavailable`."""
         pauses, held = await asyncio.gather(self._store.pauses(), self._store.held(self._clock(), limit=1))
-        states = await asyncio.gather(*(self._bus.lane(lane) for lane in LANES))
-        now = self._clock()
-        return LaneList(
-            items=tuple(
-                _shown(lane, state, held, pauses.get(lane), now) for lane, state in zip(LANES, states, strict=True)
-            )
-        )
+        return LaneList(items=tuple([await self._look(lane, pauses.get(lane), held=held > 0) for lane in LANES]))
+
+    async def _look(self, lane: Lane, pause: Pause | None, *, held: bool) -> LaneOut:
+        """While workers hold jobs, of any lane, the others wait for their turn, however long that takes."""
+        state, now = await self._bus.lane(lane), self._clock()
+        if held or not (state.pending or state.in_work):
+            return _shown(lane, state, pause, None)
+        work = await self._store.work(lane, now)
+        return _shown(lane, state, pause, stalled_seconds(state, work, pause, now))
 
     async def pause(self, lane: Lane, *, seconds: int, reason: str, by: str) -> LaneOut:
         """Hand out nothing of *lane* for so long; another pause takes the place of the one before."""
@@ -120,7 +126,7 @@ class Lanes:
         return next(shown for shown in (await self.survey()).items if shown.lane == lane)
 
 
-def _shown(lane: Lane, state: LaneState, held: int, pause: Pause | None, now: datetime) -> LaneOut:
+def _shown(lane: Lane, state: LaneState, pause: Pause | None, stalled: float | None) -> LaneOut:
     holds = present(state, pause)
     return LaneOut(
         lane=lane,
@@ -129,14 +135,14 @@ def _shown(lane: Lane, state: LaneState, held: int, pause: Pause | None, now: da
         paused_until=state.paused_until,
         paused_by=holds.by if holds else None,
         reason=holds.reason if holds else None,
-        stalled_seconds=stalled_seconds(state, held, pause, now),
+        stalled_seconds=stalled,
     )
 
 
 def _check(lane: LaneOut, seconds: float) -> Check:
     name, detail = f"lane.{lane.lane}", ""
     if lane.stalled_seconds is not None:
-        detail = f"{lane.pending} wait, and none was taken for {lane.stalled_seconds:.0f} s"
+        detail = f"{lane.pending + lane.in_work} wait, and none was begun for {lane.stalled_seconds:.0f} s"
         return Check(name=name, status="fail", detail=detail, seconds=seconds)
     if lane.paused_until is not None:
         detail = f"paused until {lane.paused_until:%Y-%m-%d %H:%M:%SZ} by {lane.paused_by}: {lane.reason}"

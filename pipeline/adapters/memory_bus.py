@@ -118,7 +118,7 @@ class MemoryBus:
         mine = sum(fnmatchcase(self.published[place - 1].subject, spec.filter_subject) for place in held)
         since = min((held[delivery.sequence] for delivery in queue), default=None)
         gate = self._gates[durable]
-        return LaneState(len(queue), mine - len(queue), gate.paused(self.clock()), since, gate.given_at)
+        return LaneState(len(queue), mine - len(queue), gate.paused(self.clock()), since)
 
     async def pause(self, durable: str, until: datetime | None) -> None:
         self._gates[durable].paused_until = until
@@ -143,7 +143,6 @@ class MemoryBus:
             if self._queues[durable] and not self._gates[durable].paused(self.clock()):
                 delivery = self._queues[durable].popleft()
                 delivery.deliveries += 1
-                self._gates[durable].given_at = self.clock()
                 return delivery
         self._arrived.clear()
         try:

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from pipeline.job import Job, Status
-from pipeline.ports.lanes import Passage, Pause
+from pipeline.job import WORKED_ON, Job, Status
+from pipeline.ports.lanes import LaneWork, Passage, Pause
 from pipeline.topology import Lane
 
 
@@ -14,7 +14,6 @@ class Gate:
     """What lets the messages of one durable through."""
 
     paused_until: datetime | None = None
-    given_at: datetime | None = None
 
     def paused(self, now: datetime) -> datetime | None:
         """Until when, while it is."""
@@ -42,6 +41,14 @@ class MemoryLanes:
     async def held(self, now: datetime, *, limit: int) -> int:
         """See `LaneStore.held`."""
         return min(limit, sum(job.leased(now) for job in self._jobs.values()))
+
+    async def work(self, lane: Lane, now: datetime) -> LaneWork:
+        """See `LaneStore.work`."""
+        mine = [job for job in self._jobs.values() if job.lane == lane]
+        waiting = [(job.queued_at, job.updated_at) for job in mine if job.status in WORKED_ON and job.queued_at]
+        began = [job.started_at for job in mine if job.started_at]
+        lately = [moment for moment in began if now - timedelta(days=1) <= moment < now]
+        return LaneWork(min(waiting)[1] if waiting else None, max(lately, default=None))
 
     async def note(self, lane: Lane, pause: Pause) -> None:
         """See `LaneStore.note`."""

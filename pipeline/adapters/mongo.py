@@ -37,6 +37,7 @@ INDEXES: Final[Mapping[str, Sequence[IndexModel]]] = {
         IndexModel([("outbox.id", ASCENDING)], name="outbox_id", sparse=True),
         IndexModel([("status", ASCENDING), ("expires_at", ASCENDING)], name="status_expiry"),
         IndexModel([("status", ASCENDING), ("queued_at", ASCENDING), ("_id", ASCENDING)], name="status_queued"),
+        IndexModel([("lane", ASCENDING), ("started_at", DESCENDING)], name="lane_started"),
         IndexModel([("removed_at", ASCENDING), ("source.key", ASCENDING)], name="removed_key"),
         IndexModel(
             [("lane", ASCENDING), ("status", ASCENDING), ("queued_at", ASCENDING), ("_id", ASCENDING)],

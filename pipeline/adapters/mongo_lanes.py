@@ -4,24 +4,25 @@ Each asks for spans of time, from the near to the far, and stops where it has en
 itself; its stand-in looks at every document that the index offers first.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any, Final
 
-from pymongo import DESCENDING
+from pymongo import ASCENDING, DESCENDING
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
 
 from pipeline.adapters.mongo_away import answering
 from pipeline.job import LEASED, Job, Status
-from pipeline.ports.lanes import Passage, Pause
+from pipeline.ports.lanes import LaneWork, Passage, Pause
 from pipeline.topology import Lane
 
 #: How far back each span reaches. Beyond the last stands whatever is older.
 REACHES: Final = tuple(timedelta(seconds=seconds) for seconds in (1, 4, 16, 64, 256, 1024, 4096, 16_384, 86_400))
 _HELD: Final = [status.value for status in LEASED]
+_NOTHING: Final[Mapping[str, datetime]] = {}
 Jobs = AsyncCollection[dict[str, Any]]
 
 
@@ -67,6 +68,29 @@ class MongoLanes:
     async def held(self, now: datetime, *, limit: int) -> int:
         """See `LaneStore.held`."""
         return await self._jobs.count_documents({"status": {"$in": _HELD}, "lease_until": {"$gt": now}}, limit=limit)
+
+    async def work(self, lane: Lane, now: datetime) -> LaneWork:
+        """See `LaneStore.work`; asks from the far to the near for the first of the jobs."""
+        spans = list(_spans(now))
+        old_first = [{"$lt": now - REACHES[-1]}, *reversed(spans)]
+        few = {status: [{"$lt": now}] for status in LEASED}  # no more than workers had hands
+        firsts = [
+            await self._at_the_end({"lane": lane, "status": status.value}, "queued_at", ASCENDING, asked)
+            for status, asked in ({Status.QUEUED: old_first} | few).items()
+        ]
+        first = min(filter(None, firsts), key=lambda job: job["queued_at"], default=_NOTHING)
+        last = await self._at_the_end({"lane": lane}, "started_at", DESCENDING, spans)
+        return LaneWork(first.get("updated_at"), last.get("started_at"))
+
+    async def _at_the_end(
+        self, wanted: Mapping[str, Any], name: str, order: int, spans: Iterable[Mapping[str, datetime]]
+    ) -> Mapping[str, datetime]:
+        """The times of the first job by *name* in the first of *spans* that has one; empty where none has."""
+        times = {"queued_at": 1, "updated_at": 1, "started_at": 1, "_id": 0}
+        for span in spans:
+            if (job := await self._jobs.find_one({**wanted, name: span}, times, sort=[(name, order)])) is not None:
+                return job
+        return _NOTHING
 
     async def note(self, lane: Lane, pause: Pause) -> None:
         """See `LaneStore.note`."""

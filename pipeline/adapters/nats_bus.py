@@ -125,8 +125,7 @@ class NatsBus:
             raise storage_unavailable(f"bus, {type(error).__name__}") from error
         until = info.config.pause_until if info.paused else None  # what is over stays in the configuration
         paused_until = datetime.fromisoformat(until) if until else None
-        given_at = info.delivered and info.delivered.last_active
-        return LaneState(info.num_pending or 0, info.num_ack_pending or 0, paused_until, since, given_at)
+        return LaneState(info.num_pending or 0, info.num_ack_pending or 0, paused_until, since)
 
     async def _waiting_since(self, spec: DurableSpec, info: ConsumerInfo) -> datetime | None:
         seen = info.delivered.stream_seq if info.delivered else 0

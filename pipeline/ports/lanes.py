@@ -17,14 +17,25 @@ class LaneState:
         in_work: Messages in hands, or handed back and waiting for their next try.
         paused_until: None where it is not paused.
         waiting_since: When the first of the pending was published; None where none is.
-        given_at: When a message was last given to anybody; None where the bus no longer knows.
     """
 
     pending: int
     in_work: int
     paused_until: datetime | None = None
     waiting_since: datetime | None = None
-    given_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LaneWork:
+    """What the documents say of one lane.
+
+    Args:
+        since: When the first of the jobs that are to be worked on changed last: was queued, taken or given back.
+        claimed_at: When a job was last taken, if that was in the last day.
+    """
+
+    since: datetime | None = None
+    claimed_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +65,9 @@ class LaneStore(Protocol):
 
     async def held(self, now: datetime, *, limit: int) -> int:
         """How many jobs of all lanes are under a live lease, counted up to *limit*."""
+
+    async def work(self, lane: Lane, now: datetime) -> LaneWork:
+        """What there is to do in *lane*, and when somebody last began to; the first is the one queued first."""
 
     async def note(self, lane: Lane, pause: Pause) -> None:
         """Keep who paused a lane and why, in place of the last pause."""

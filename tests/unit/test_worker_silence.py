@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -175,7 +175,7 @@ class Full(Quarantine):
         super().__init__()
         self.patience = list[float]()
 
-    def place(self, *, alone: bool, patience_seconds: float = 0.0) -> AbstractAsyncContextManager[None]:
+    async def _enter_alone(self, patience_seconds: float) -> None:
         self.patience.append(patience_seconds)
         raise RetryLaterError(1.0)
 

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from api.lanes import STALL_SECONDS, stalled_seconds
 from pipeline.events import Message
 from pipeline.job import Status
-from pipeline.ports.lanes import LaneState, Pause
-from pipeline.topology import job_subject
+from pipeline.ports.bus import Delivery
+from pipeline.ports.lanes import LaneState, LaneWork, Pause
+from pipeline.topology import INTERACTIVE, job_subject
 from tests.making import NOON
-from tests.unit.api.conftest import World, later, pointers, problem
+from tests.unit.api.conftest import NOW, World, later, pointers, problem
 
 BODY = {"seconds": 600, "reason": "a new disk"}
 
@@ -83,7 +84,7 @@ def test_a_lane_is_resumed_now_and_once_more_without_harm(world: World) -> None:
 
 def test_a_pause_that_never_came_to_be_silences_no_alarm() -> None:
     lost = Pause("ada", "a disk", moment(-300), moment(300))
-    assert stalled_seconds(LaneState(1, 0, None, moment(-200)), 0, lost, NOON) == 200
+    assert stalled_seconds(LaneState(1, 0, None, moment(-200)), LaneWork(), lost, NOON) == 200
 
 
 def test_a_pause_that_never_reached_the_bus_is_not_shown(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,7 +131,7 @@ def test_the_doctor_fails_a_lane_whose_work_nobody_takes(world: World) -> None:
     world.now = later(seconds=119)
     assert checks(world)["lane.interactive"] == ("pass", "")
     world.now = later(seconds=150)
-    assert checks(world)["lane.interactive"] == ("fail", "1 wait, and none was taken for 150 s")
+    assert checks(world)["lane.interactive"] == ("fail", "1 wait, and none was begun for 150 s")
     assert checks(world)["lane.bulk"] == ("pass", "")
     assert lanes(world)["interactive"]["stalled_seconds"] == 150
 
@@ -158,6 +159,57 @@ def test_a_lane_waits_without_alarm_while_a_worker_is_at_work(world: World) -> N
     assert checks(world)["lane.interactive"][0] == "fail"
 
 
+def take(world: World) -> Delivery:
+    async def taken() -> Delivery | None:
+        return await (await world.bus.pull(INTERACTIVE.name)).next(0)
+
+    delivery: Delivery = world.call(taken)
+    assert delivery is not None
+    return delivery
+
+
+@pytest.mark.usefixtures("quick_canary")
+def test_the_doctor_fails_a_lane_whose_work_is_in_the_hands_of_the_dead(world: World) -> None:
+    for number in range(4):
+        queue(world, body=str(number))
+        claimed: dict[str, Any] = {
+            "lease_until": later(seconds=45),
+            "started_at": NOW,
+            "updated_at": NOW,
+            "queued_at": NOW,
+        }
+        world.add_job(status=Status.PROCESSING, **claimed)
+        take(world)
+    world.now = later(seconds=119)
+    assert checks(world)["lane.interactive"] == ("pass", "")
+    world.now = later(hours=1)
+    assert (lanes(world)["interactive"]["pending"], lanes(world)["interactive"]["in_work"]) == (0, 4)
+    assert checks(world)["lane.interactive"] == ("fail", "4 wait, and none was begun for 3600 s")
+
+
+def test_a_lane_stands_still_where_workers_take_its_work_and_only_hand_it_back(world: World) -> None:
+    queue(world)
+    world.add_job(queued_at=NOW)
+    for minute in range(3):
+        world.now = later(minutes=minute)
+        delivery = take(world)
+        assert lanes(world)["interactive"]["stalled_seconds"] == (120 if minute == 2 else None)
+        world.call(lambda given=delivery: given.nak(1.0))
+        assert lanes(world)["interactive"]["stalled_seconds"] == (120 if minute == 2 else None)
+
+
+def test_a_lane_moves_where_jobs_are_begun_and_where_one_was_given_back_just_now(world: World) -> None:
+    queue(world)
+    take(world)
+    job = world.add_job(queued_at=NOW, started_at=later(seconds=400), updated_at=NOW)
+    world.now = later(seconds=519)
+    assert lanes(world)["interactive"]["stalled_seconds"] is None
+    world.jobs.jobs[job.id] = job.model_copy(update={"started_at": NOW, "updated_at": later(seconds=500)})
+    assert lanes(world)["interactive"]["stalled_seconds"] is None
+    world.now = later(seconds=620)
+    assert lanes(world)["interactive"]["stalled_seconds"] == 120
+
+
 def moment(seconds: float) -> datetime:
     return NOON + timedelta(seconds=seconds)
 
@@ -165,14 +217,15 @@ def moment(seconds: float) -> datetime:
 PAST = st.none() | st.integers(-10_000, 0).map(moment)
 
 
-@given(waiting=PAST, given_at=PAST, resumed=PAST, held=st.integers(0, 2), paused=st.booleans())
+@given(pending=PAST, taken=PAST, begun=PAST, resumed=PAST, paused=st.booleans())
 def test_the_alarm_is_raised_for_nothing_younger_than_its_time(
-    waiting: datetime | None, given_at: datetime | None, resumed: datetime | None, held: int, *, paused: bool
+    pending: datetime | None, taken: datetime | None, begun: datetime | None, resumed: datetime | None, *, paused: bool
 ) -> None:
     pause = Pause("ada", "a disk", NOON, resumed) if resumed else None
-    state = LaneState(int(waiting is not None), 0, moment(9) if paused else None, waiting, given_at)
-    seconds = stalled_seconds(state, held, pause, NOON)
-    moments = [known for known in (waiting, given_at, resumed) if known is not None]
+    state = LaneState(int(pending is not None), int(taken is not None), moment(9) if paused else None, pending)
+    seconds = stalled_seconds(state, LaneWork(taken, begun), pause, NOON)
+    waiting = [known for known in (pending, taken) if known is not None]
+    moments = [min(waiting), *[known for known in (begun, resumed) if known is not None]] if waiting else []
     old = bool(moments) and (NOON - max(moments)).total_seconds() >= STALL_SECONDS
-    assert (seconds is not None) == (waiting is not None and old and not held and not paused)
+    assert (seconds is not None) == (old and not paused)
     assert seconds is None or seconds >= STALL_SECONDS
