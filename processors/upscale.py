@@ -91,7 +91,7 @@ class Upscaler:
             job: Claimed by us.
             watch: Collects the time of each stage.
             on_stage: Called with (stage, tiles done, tiles in all), also from other threads.
-            should_stop: Asked before each tile and while one is at work.
+            should_stop: Asked before each tile and while one is at work, and while the picture waits for its room.
 
         Raises:
             Stopped: *should_stop* said so.
@@ -108,7 +108,8 @@ class Upscaler:
         size, *_ = output_sizes(picture.width, picture.height, effective)
         source = await asyncio.to_thread(prepared, picture, denoise=self._denoise(effective))
         task = Task(source, size, effective, watch, on_stage, should_stop, urgent=job.lane == "interactive")
-        async with self.equipment.budget.taken(size[0] * size[1], urgent=task.urgent):
+        pixels = size[0] * size[1]
+        async with self.equipment.budget.taken(pixels, urgent=task.urgent, should_stop=should_stop):
             tries, outputs = await self._make(task)
         judgement = tries[-1].judgement
         document = metrics(job, effective.model, tries) | {

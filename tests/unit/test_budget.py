@@ -3,6 +3,7 @@ import asyncio
 import pytest
 
 from processors.budget import PixelBudget
+from processors.enlarge import Stopped
 
 pytestmark = pytest.mark.anyio
 
@@ -99,3 +100,23 @@ async def test_an_urgent_job_does_not_queue_behind_a_large_one_where_there_is_ro
     assert await jobs.settled() == {"small", "quick"}
     for name in ("small", "quick", "huge"):
         await jobs.end(name)
+
+
+async def test_a_job_that_should_stop_while_it_waits_does_and_keeps_nobody_out() -> None:
+    budget, stop = PixelBudget(10, look_seconds=0.001), asyncio.Event()
+
+    async def wait() -> None:
+        async with budget.taken(10, should_stop=stop.is_set):
+            raise AssertionError("it has no room")
+
+    async with asyncio.timeout(5), budget.taken(5):
+        waiting = asyncio.create_task(wait())
+        behind = asyncio.create_task(wait())
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        stop.set()
+        for task in (waiting, behind):
+            with pytest.raises(Stopped):
+                await task
+        async with budget.taken(5, should_stop=stop.is_set):
+            pass

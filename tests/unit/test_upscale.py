@@ -88,7 +88,7 @@ class Studio:
             self.device,
             variants=lambda fast: (Variant("openvino", "fast"), *WAYS[1:]) if fast else WAYS,
             denoises=lambda name: name == "mixes",
-            budget=PixelBudget(10**6, urgent=10**5),
+            budget=PixelBudget(10**6, urgent=10**5, look_seconds=0.001),
         )
         limits = Limits(max_pixels=10_000)
         self.upscaler = Upscaler(self.objects, cast("Sandbox", self.codec), equipment, limits)
@@ -165,6 +165,14 @@ async def test_work_that_is_told_to_stop_encodes_nothing(studio: Studio) -> None
     with pytest.raises(Stopped):
         await studio.run(await studio.job(), should_stop=lambda: True)
     assert [canvas.finished for canvas in studio.codec.canvases] == [False]
+
+
+async def test_work_that_is_told_to_stop_waits_for_no_room(studio: Studio) -> None:
+    bulk = (await studio.job()).model_copy(update={"lane": "bulk"})
+    async with asyncio.timeout(5), studio.upscaler.equipment.budget.taken(10**6):
+        with pytest.raises(Stopped):
+            await studio.run(bulk, should_stop=lambda: True)
+    assert studio.codec.canvases == []
 
 
 async def test_an_upload_that_was_deleted_or_replaced_is_said_to_be(studio: Studio) -> None:
