@@ -61,12 +61,7 @@ async def consume(pulls: Sequence[Pull], settle: Handler, *, stop: asyncio.Event
                 task.cancel()  # hands its message over
 
 
-def settling(
-    handle: Handler,
-    bus: Bus,
-    *,
-    lease: Lease = USUAL,
-) -> Handler:
+def settling(handle: Handler, bus: Bus, *, lease: Lease = USUAL) -> Handler:
     """Turn what *handle* returns or raises into exactly one settlement.
 
     Return: ack. `RetryLaterError`: nak with its delay. `UnparseableError`: a copy to DEAD, then term.
@@ -74,19 +69,10 @@ def settling(
     message. Cancellation: nak at once, for somebody else to take it.
     """
 
-    async def understood(delivery: Delivery) -> bool:
-        try:
-            await handle(delivery)
-        except UnparseableError as error:
-            await bus.publish(_dead_letter(delivery, str(error)))
-            log.warning("message.buried", subject=delivery.subject, error=str(error))
-            return False
-        return True
-
     async def settle(delivery: Delivery) -> None:
         try:
             async with _heartbeat(delivery, lease.heartbeat_seconds):
-                done = await understood(delivery)
+                done = await _understood(handle, delivery, bus)
         except RetryLaterError as error:
             await delivery.nak(error.delay_seconds)
         except asyncio.CancelledError:
@@ -101,6 +87,16 @@ def settling(
             await (delivery.ack() if done else delivery.term())
 
     return settle
+
+
+async def _understood(handle: Handler, delivery: Delivery, bus: Bus) -> bool:
+    try:
+        await handle(delivery)
+    except UnparseableError as error:
+        await bus.publish(_dead_letter(delivery, str(error)))
+        log.warning("message.buried", subject=delivery.subject, error=str(error))
+        return False
+    return True
 
 
 def _dead_letter(delivery: Delivery, error: str) -> Message:

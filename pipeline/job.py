@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from pipeline.errors import PipelineError
 from pipeline.identity import moment_of
+from pipeline.topology import Lane
 
 #: So many faults, or workers that died with it, end a run.
 MAX_FAULTS: Final = 3
@@ -38,9 +39,7 @@ TRANSITIONS: Final[Mapping[Status, frozenset[Status]]] = MappingProxyType(
     {
         Status.AWAITING_UPLOAD: frozenset({Status.QUEUED, Status.FAILED, Status.CANCELED, Status.EXPIRED}),
         Status.QUEUED: frozenset({Status.QUEUED, Status.PROCESSING, Status.FAILED, Status.CANCELED, Status.EXPIRED}),
-        Status.PROCESSING: frozenset(
-            {Status.PROCESSING, Status.PUBLISHING, Status.QUEUED, Status.FAILED, Status.CANCELED, Status.EXPIRED}
-        ),
+        Status.PROCESSING: WORKED_ON | {Status.FAILED, Status.CANCELED, Status.EXPIRED},
         Status.PUBLISHING: frozenset({Status.PUBLISHING, Status.SUCCEEDED, Status.FAILED, Status.QUEUED}),
         **{status: frozenset({Status.QUEUED, Status.FAILED}) for status in TERMINAL},
     }
@@ -154,7 +153,7 @@ class Job(Record):
     #: The process that claimed it last.
     worker: str | None = None
     rev: int = 1
-    lane: Literal["interactive", "bulk"] = "interactive"
+    lane: Lane = "interactive"
     created_at: datetime
     updated_at: datetime
     queued_at: datetime | None = None
@@ -205,25 +204,16 @@ def _step(job: Job, to: Status, now: datetime, **changes: object) -> Job:
     same_run = changes.get("run", job.run) == job.run
     if to not in TRANSITIONS[job.status] or (job.terminal and same_run):
         raise TransitionError(f"{job.id}: {job.status} -> {to}")
-    return job.model_copy(
-        update={"status": to, "rev": job.rev + 1, "updated_at": now, "status_reason": None, **changes}
-    )
+    update = {"status": to, "rev": job.rev + 1, "updated_at": now, "status_reason": None, **changes}
+    return job.model_copy(update=update)
 
 
 def _fresh_run(job: Job) -> dict[str, object]:
     """What a new run forgets of the last one; the first upload of an announced job starts run 1."""
     run = job.run if job.status is Status.AWAITING_UPLOAD else job.run + 1
-    cleared = {
-        "outputs": (),
-        "quality": None,
-        "notes": (),
-        "error": None,
-        "started_at": None,
-        "completed_at": None,
-        "expires_at": None,
-        "removed_at": None,
-    }
-    return {"run": run, "attempt": 0, "faults": 0, "lapses": (), "worker": None, "lease_until": None, **cleared}
+    times = ("started_at", "completed_at", "expires_at", "lease_until", "removed_at")
+    cleared = dict.fromkeys((*times, "worker", "quality", "error"))
+    return {"run": run, "attempt": 0, "faults": 0, "lapses": (), "outputs": (), "notes": (), **cleared}
 
 
 def _expiry(options: JobOptions, since: datetime) -> datetime | None:
@@ -231,9 +221,7 @@ def _expiry(options: JobOptions, since: datetime) -> datetime | None:
     return None if seconds is None else since + timedelta(seconds=seconds)
 
 
-def enqueue(
-    job: Job, now: datetime, *, source: Source, options: JobOptions, lane: Literal["interactive", "bulk"]
-) -> Job:
+def enqueue(job: Job, now: datetime, *, source: Source, options: JobOptions, lane: Lane) -> Job:
     """Give the job a source to work on: its first upload, or a new run for a later one.
 
     The option `deadline` counts from the upload, so that a time in which we did not look is no gift of more of it.
@@ -243,7 +231,7 @@ def enqueue(
     return _step(job, Status.QUEUED, now, queued_at=now, lane=lane, **changes)
 
 
-def retry(job: Job, now: datetime, *, lane: Literal["interactive", "bulk"]) -> Job:
+def retry(job: Job, now: datetime, *, lane: Lane) -> Job:
     """A new run of the same source and options, its deadline afresh; raises `TransitionError` while one goes on."""
     if not job.terminal:
         raise TransitionError(f"{job.id}: {job.status} is not over")

@@ -30,26 +30,28 @@ async def held(
     A job stops being ours when it was canceled, superseded or claimed by another worker after our lease lapsed.
     """
     lost = threading.Event()  # read by the device's thread
-
-    async def renewing() -> None:
-        until = job.lease_until
-        while not lost.is_set():
-            await asyncio.sleep(renew_seconds)
-            now = clock()
-            try:
-                renewed = await jobs.renew(job, now + timedelta(seconds=lease_seconds))
-            except Exception:  # the database is away: the lease we have goes on until it lapses
-                log.exception("lease.renewal_deferred")
-                renewed = until is None or now < until
-            else:
-                until = now + timedelta(seconds=lease_seconds)
-            if not renewed:
-                log.info("lease.lost")
-                lost.set()
-
-    task = asyncio.create_task(renewing())
+    task = asyncio.create_task(_renew(jobs, job, lost, clock, lease_seconds, renew_seconds))
     try:
         yield lost
     finally:
         lost.set()
         task.cancel()
+
+
+async def _renew(
+    jobs: JobStore, job: Job, lost: threading.Event, clock: Clock, lease_seconds: float, renew_seconds: float
+) -> None:
+    until = job.lease_until
+    while not lost.is_set():
+        await asyncio.sleep(renew_seconds)
+        now = clock()
+        try:
+            renewed = await jobs.renew(job, now + timedelta(seconds=lease_seconds))
+        except Exception:  # the database is away: the lease we have goes on until it lapses
+            log.exception("lease.renewal_deferred")
+            renewed = until is None or now < until
+        else:
+            until = now + timedelta(seconds=lease_seconds)
+        if not renewed:
+            log.info("lease.lost")
+            lost.set()
