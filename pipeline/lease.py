@@ -29,11 +29,6 @@ class Lease:
         return self.seconds / 9
 
     @property
-    def again_seconds(self) -> float:
-        """When a message comes again for which a worker has no place now."""
-        return min(5.0, max(1.0, self.seconds / 9))
-
-    @property
     def delivery_seconds(self) -> float:
         """The lease of a webhook delivery: longer than an attempt (20 s) and its recording can take."""
         return self.seconds * 4 / 3

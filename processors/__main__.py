@@ -30,7 +30,7 @@ from processors.engines import DeviceLostError, Engine, open_engine, probe, vari
 from processors.engines.kernels import Kernel
 from processors.models.pull import pull_model
 from processors.models.registry import find_model
-from processors.quarantine import GuardedPull, Quarantine
+from processors.quarantine import GuardedPull, Quarantine, again_seconds
 from processors.report import REPORT_EVERY_SECONDS, Report, model_rows
 from processors.sandbox import Limits, Sandbox
 from processors.settings import Machine, Settings
@@ -64,7 +64,7 @@ async def run(settings: Settings, machine: Machine, sandbox: Sandbox, report: Re
         documents = mongo.documents(mongo.database(client, url))
         relay = Relay(documents.jobs, bus)
         upscaler = Upscaler(objects, sandbox, _equipment(machine, device), Limits(max_pixels=settings.max_pixels))
-        quarantine = Quarantine(lease.again_seconds)
+        quarantine = Quarantine(again_seconds(lease))
         worker = Worker(report.process, documents, objects, bus, relay, upscaler, now, lease, quarantine)
         await _serve(worker, report, lost)
     finally:

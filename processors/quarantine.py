@@ -9,18 +9,24 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
 from pipeline.errors import RetryLaterError
+from pipeline.lease import Lease
 from pipeline.ports.bus import Delivery, Pull
+
+
+def again_seconds(lease: Lease) -> float:
+    """When a message comes again for which there is no place now."""
+    return min(5.0, max(1.0, lease.renew_seconds))
 
 
 class Quarantine:
     """Places for the jobs of one process.
 
     Args:
-        again_seconds: After so long a message for which there is no place comes again, here or elsewhere.
+        retry_seconds: After so long a message for which there is no place comes again, here or elsewhere.
     """
 
-    def __init__(self, again_seconds: float = 1.0) -> None:
-        self._again_seconds = again_seconds
+    def __init__(self, retry_seconds: float = 1.0) -> None:
+        self._retry_seconds = retry_seconds
         self._changed = asyncio.Condition()
         self._stop = asyncio.Event()
         self._at_work = 0
@@ -64,7 +70,7 @@ class Quarantine:
         return not self._at_work
 
     def _no_place(self) -> RetryLaterError:
-        return RetryLaterError(0.0 if self._stop.is_set() else self._again_seconds)
+        return RetryLaterError(0.0 if self._stop.is_set() else self._retry_seconds)
 
     async def _enter_alone(self, patience_seconds: float) -> None:
         self._suspects += 1

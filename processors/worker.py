@@ -24,7 +24,7 @@ from processors.commit import write_outputs
 from processors.enlarge import Stopped
 from processors.lease import held
 from processors.progress import Reporter
-from processors.quarantine import Quarantine
+from processors.quarantine import Quarantine, again_seconds
 from processors.result import GateError, Result
 from processors.reuse import earlier_result
 from processors.stopwatch import Stopwatch
@@ -89,7 +89,7 @@ class Worker:
         """How long a suspect may wait here: first another worker can take it soon, later it outwaits any job."""
         if not job.lapsed:
             return 0.0
-        return max(self.lease.again_seconds, (self.clock() - job.lapsed[-1].at).total_seconds())
+        return max(again_seconds(self.lease), (self.clock() - job.lapsed[-1].at).total_seconds())
 
     async def _try(self, job: Job) -> bool:
         """Claim the job and work on it; False when somebody has moved it on."""

@@ -9,8 +9,9 @@ import pytest
 from pipeline.adapters.memory_bus import MemoryBus
 from pipeline.errors import RetryLaterError
 from pipeline.events import Message
+from pipeline.lease import Lease
 from pipeline.topology import INTERACTIVE, job_subject
-from processors.quarantine import GuardedPull, Quarantine
+from processors.quarantine import GuardedPull, Quarantine, again_seconds
 
 pytestmark = pytest.mark.anyio
 
@@ -149,3 +150,8 @@ async def test_a_lane_takes_no_message_after_the_stop() -> None:
     await quarantine.close_at(stop)
     assert await lane.next(DEADLINE_SECONDS) is None
     assert (await bus.lane(INTERACTIVE.name)).pending == 1
+
+
+@pytest.mark.parametrize(("lease_seconds", "seconds"), [(3, 1), (18, 2), (45, 5), (600, 5)])
+def test_a_message_without_a_place_comes_again_after_one_to_five_seconds(lease_seconds: float, seconds: float) -> None:
+    assert again_seconds(Lease(lease_seconds)) == seconds
