@@ -108,8 +108,7 @@ class Upscaler:
         size, *_ = output_sizes(picture.width, picture.height, effective)
         source = await asyncio.to_thread(prepared, picture, denoise=self._denoise(effective))
         task = Task(source, size, effective, watch, on_stage, should_stop, urgent=job.lane == "interactive")
-        pixels = size[0] * size[1]
-        async with self.equipment.budget.taken(pixels, urgent=task.urgent, should_stop=should_stop):
+        async with self.equipment.budget.taken(size[0] * size[1], urgent=task.urgent, should_stop=should_stop):
             tries, outputs = await self._make(task)
         judgement = tries[-1].judgement
         document = metrics(job, effective.model, tries) | {
