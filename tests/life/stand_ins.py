@@ -204,8 +204,8 @@ class Open:
     """A quarantine that lets everybody in."""
 
     @asynccontextmanager
-    async def place(self, *, alone: bool) -> AsyncIterator[None]:
-        del alone
+    async def place(self, *, alone: bool, patience_seconds: float) -> AsyncIterator[None]:
+        del alone, patience_seconds
         yield
 
 
