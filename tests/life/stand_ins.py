@@ -20,7 +20,7 @@ from pipeline.events import JobMessage, Message
 from pipeline.job import Job, Verdict
 from pipeline.outbox import Relay
 from pipeline.ports.objects import ObjectMissingError, PreconditionError
-from pipeline.topology import JOBS, UPLOADS_BUCKET
+from pipeline.topology import JOBS, OUTPUTS_BUCKET, UPLOADS_BUCKET
 from processors.enlarge import Stopped
 from processors.result import Made, Result
 from processors.worker import Worker
@@ -89,7 +89,10 @@ class Post(MemoryBus):
 
 
 class Objects(MemoryObjects):
-    """Objects that were written at the world's time, so that two worlds of one schedule are the same."""
+    """Objects that were written at the world's time, so that two worlds of one schedule are the same.
+
+    The ETags of outputs tell writers apart; those of S3 tell bytes apart, and docs/promises.md says what that may cost.
+    """
 
     def __init__(self, clock: Clock) -> None:
         super().__init__()
@@ -98,7 +101,9 @@ class Objects(MemoryObjects):
     async def put(self, bucket: str, key: str, body: Any, **how: Any) -> str:
         etag = await super().put(bucket, key, body, **how)
         info, data = self.stored[bucket, key]
-        self.stored[bucket, key] = replace(info, modified_at=self.clock()), data
+        if bucket == OUTPUTS_BUCKET and (stamps := how.get("metadata")):
+            etag = f"{etag}-{stamps.get('up-job')}-{stamps.get('up-attempt')}"
+        self.stored[bucket, key] = replace(info, modified_at=self.clock(), etag=etag), data
         return etag
 
 
