@@ -1,4 +1,4 @@
-"""Who is calling: a bearer token in, an owner and a role out."""
+"""Who is calling: a bearer token in, an owner with a role and scopes out."""
 
 from typing import Final
 
@@ -6,18 +6,23 @@ from starlette.requests import Request
 
 from api.services import Services
 from pipeline.errors import PipelineError
-from pipeline.identity import fingerprint
 from pipeline.ports.documents import Token
+from pipeline.scopes import SCOPES
 
-_MAX_TOKEN: Final = 256
+_MAX_TOKEN: Final = 1024
 
 
-async def admit(request: Request[Services], *, admin: bool) -> Token:
-    """Whose token the request carries; raises `token_invalid`, or `token_forbidden` without the wanted role."""
+async def admit(request: Request[Services], *, admin: bool, scope: str) -> Token:
+    """Whose token the request carries.
+
+    Raises:
+        PipelineError: `token_invalid`.
+        PipelineError: `token_forbidden`: it lacks the role admin, or *scope* where that names one.
+    """
     scheme, _, given = request.headers.get("authorization", "").partition(" ")
     known = None
     if scheme.lower() == "bearer" and 0 < len(given) <= _MAX_TOKEN:
-        known = await request.state["documents"].accounts.token(fingerprint(given.strip()))
+        known = await request.state["callers"].of(given.strip())
     if known is None:
         raise PipelineError(
             "This needs a valid token.",
@@ -25,5 +30,11 @@ async def admit(request: Request[Services], *, admin: bool) -> Token:
             hint="Send the header Authorization: Bearer TOKEN; `make up` wrote one into .enlarger/env.",
         )
     if admin and known.role != "admin":
-        raise PipelineError("This token may not do that.", code="token_forbidden", hint="Use a token of role admin.")
+        raise _forbidden("This token may not do that.", "Use a token of role admin.")
+    if scope in SCOPES and scope not in known.granted:
+        raise _forbidden(f"This token lacks the scope {scope}.", "Use a token that has it.")
     return known
+
+
+def _forbidden(detail: str, hint: str) -> PipelineError:
+    return PipelineError(detail, code="token_forbidden", hint=hint)

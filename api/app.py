@@ -14,7 +14,7 @@ from api.envelope import Envelope
 from api.openapi import describe
 from api.operations import operation, resource
 from api.problems import HANDLERS
-from api.routes import admin, credentials, dead, lanes, prefixes, reading, retention, service, submitting
+from api.routes import admin, credentials, dead, lanes, prefixes, reading, retention, service, submitting, tokens
 from api.services import Services
 
 #: What a multipart body may have around its file.
@@ -48,6 +48,8 @@ TABLE: Final = (
     resource("/v1/jobs/{job_id}/retry", POST=reading.retry_job),
     resource("/v1/webhook-secret", GET=service.read_webhook_secret),
     resource("/v1/models", GET=service.list_models),
+    resource("/v1/tokens", GET=tokens.list_tokens, POST=tokens.create_token),
+    resource("/v1/tokens/{id}", DELETE=tokens.revoke_token),
     resource("/v1/admin/sweep", POST=admin.run_sweep),
     resource("/v1/admin/doctor", GET=service.examine),
     resource("/v1/admin/lanes", GET=lanes.list_lanes),

@@ -13,6 +13,7 @@ from api.answers import Problem
 from api.operations import Operation, Resource
 from api.problems import MEDIA_TYPE
 from pipeline.errors import CODES
+from pipeline.scopes import SCOPES
 
 VERSION: Final = "1"
 Json = dict[str, Any]
@@ -47,15 +48,16 @@ def _models(operations: Sequence[Operation]) -> list[tuple[type[BaseModel], Mode
 def _path(line: Resource, schemas: Schemas, components: Json) -> Json:
     names = re.findall(r"{(\w+)}", line.path)
     shared = [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names]
-    described = {method.lower(): _operation(made, schemas, components) for method, made in line.operations.items()}
+    operations = line.operations.items()
+    described = {method.lower(): _operation(method, made, schemas, components) for method, made in operations}
     return {"parameters": shared, **described} if shared else described
 
 
-def _operation(operation: Operation, schemas: Schemas, components: Json) -> Json:
+def _operation(method: str, operation: Operation, schemas: Schemas, components: Json) -> Json:
     described: Json = {
         "operationId": operation.handler.__name__,
         "summary": operation.summary,
-        "security": [] if operation.access == "public" else [{"token": []}],
+        "security": [] if operation.access == "public" else [{"token": _needed(operation.scope_of(method))}],
         "responses": _answers(operation, schemas) | _refusals(operation, schemas),
     }
     for kind, model in (("application/json", operation.body), ("multipart/form-data", operation.form)):
@@ -64,6 +66,11 @@ def _operation(operation: Operation, schemas: Schemas, components: Json) -> Json
     if operation.query is not None:
         described["parameters"] = _parameters(components[operation.query.__name__])
     return described
+
+
+def _needed(scope: str) -> list[str]:
+    """The scope that a token must have, as OpenAPI 3.1 lists what a scheme other than OAuth asks for."""
+    return [scope] if scope in SCOPES else []
 
 
 def _answers(operation: Operation, schemas: Schemas) -> Json:

@@ -13,6 +13,7 @@ from starlette.routing import Route
 from api.access import admit
 from api.envelope import BodyLimit
 from api.services import Services
+from pipeline.scopes import Scope
 
 Handler = Callable[[Request[Services]], Awaitable[Response]]
 Access = Literal["public", "token", "admin"]
@@ -32,6 +33,7 @@ class Operation:
         form: Model of a multipart body.
         query: Model of the query string.
         refusals: Error codes of its own; those that follow from the other fields are added in `codes`.
+        scope: What a token must be good for; "any": every valid token will do. Where nothing is said, `scope_of` tells.
     """
 
     handler: Handler
@@ -42,23 +44,27 @@ class Operation:
     form: type[BaseModel] | None = None
     query: type[BaseModel] | None = None
     refusals: tuple[str, ...] = ()
+    scope: Scope | Literal["any"] | None = None
 
     @property
     def codes(self) -> list[str]:
         """Every error code that this operation can answer."""
         codes = {*self.refusals, "internal_error", "body_too_large"}
         if self.access != "public":
-            codes |= {"token_invalid", "storage_unavailable"}
-        if self.access == "admin":
-            codes.add("token_forbidden")
+            codes |= {"token_invalid", "token_forbidden", "storage_unavailable"}
         if self.body or self.form:
             codes |= {"type_unsupported", "request_malformed", "request_invalid"}
         if self.query:
             codes.add("request_invalid")
         return sorted(codes)
 
+    def scope_of(self, method: str) -> str:
+        """The scope that a token needs for it: to read or to write jobs, or what admins see, unless it says another."""
+        area = "admin" if self.access == "admin" else "jobs"
+        return self.scope or f"{area}:{'read' if method == 'GET' else 'write'}"
 
-def operation(
+
+def operation(  # noqa: PLR0913 - the fields of an operation
     summary: str,
     *,
     answers: Mapping[int, type[BaseModel] | None],
@@ -67,9 +73,10 @@ def operation(
     form: type[BaseModel] | None = None,
     query: type[BaseModel] | None = None,
     refusals: tuple[str, ...] = (),
+    scope: Scope | Literal["any"] | None = None,
 ) -> Callable[[Handler], Operation]:
     """Declare the function below an `Operation`; the arguments are its fields."""
-    return lambda handler: Operation(handler, summary, answers, access, body, form, query, refusals)
+    return lambda handler: Operation(handler, summary, answers, access, body, form, query, refusals, scope)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +91,11 @@ class Resource:
         """The route that enforces what the operations declare."""
 
         async def dispatch(request: Request[Services]) -> Response:
-            chosen = self.operations["GET" if request.method == "HEAD" else request.method]
+            method = "GET" if request.method == "HEAD" else request.method
+            chosen = self.operations[method]
             if chosen.access != "public":
-                request.scope["user"] = await admit(request, admin=chosen.access == "admin")
+                admin, scope = chosen.access == "admin", chosen.scope_of(method)
+                request.scope["user"] = await admit(request, admin=admin, scope=scope)
             return await chosen.handler(request)
 
         limited = [Middleware(BodyLimit, limit=self.limit)]

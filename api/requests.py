@@ -91,7 +91,8 @@ def _options_from_text(text: object) -> Options:
         raise InvalidOptionsError(f"The field options {error}.", wrong={(): str(error)}) from error
 
 
-def _whole(value: object) -> object:
+def whole(value: object) -> object:
+    """*value* as a strict integer takes it, where it is one that was written with a fraction of nothing."""
     return int(value) if isinstance(value, float) and value.is_integer() else value  # JSON knows one number type
 
 
@@ -119,7 +120,7 @@ def _folder(prefix: str) -> str:
 
 
 Filename = Annotated[str, Field(min_length=1, max_length=4096), AfterValidator(clean_filename)]
-SizeBytes = Annotated[int, Field(strict=True, ge=1), BeforeValidator(_whole), AfterValidator(_within_limit)]
+SizeBytes = Annotated[int, Field(strict=True, ge=1), BeforeValidator(whole), AfterValidator(_within_limit)]
 ContentType = Annotated[str, StringConstraints(pattern=CONTENT_TYPE)]
 Wishes = Annotated[Options, BeforeValidator(parse)]
 WebhookUrl = Annotated[str, AfterValidator(webhook_url), WithJsonSchema({"type": "string", "format": "uri"})]

@@ -2,6 +2,8 @@
 
 from typing import TypedDict
 
+from api.accounts.api_tokens import ApiTokens
+from api.callers import Callers
 from api.checks import Servers
 from api.doctor import Canary, Doctor
 from api.lanes import Lanes
@@ -10,7 +12,7 @@ from api.progress import LiveProgress
 from api.queues import Queues
 from api.submissions import Submissions
 from pipeline.clock import Clock
-from pipeline.identity import new_job_id
+from pipeline.identity import new_id, new_job_id, new_token
 from pipeline.outbox import Relay
 from pipeline.ports.bus import Bus
 from pipeline.ports.credentials import CredentialStore
@@ -38,6 +40,8 @@ class Services(TypedDict):
     clock: Clock
     public_url: str
     max_upload_bytes: int
+    callers: Callers
+    api_tokens: ApiTokens
 
 
 async def wire(  # noqa: PLR0913 - the ports, and what differs between installations
@@ -59,6 +63,7 @@ async def wire(  # noqa: PLR0913 - the ports, and what differs between installat
     await bus.listen("uploads.*", canary.heard)
     servers = Servers(documents, objects, bus)
     lanes = Lanes(documents.lanes, bus, clock=clock)
+    callers = Callers(documents, clock=clock)
     return Services(
         documents=documents,
         objects=objects,
@@ -76,4 +81,6 @@ async def wire(  # noqa: PLR0913 - the ports, and what differs between installat
         clock=clock,
         public_url=public_url,
         max_upload_bytes=max_upload_bytes,
+        callers=callers,
+        api_tokens=ApiTokens(documents.tokens, callers, clock=clock, new_id=new_id, new_token=new_token),
     )

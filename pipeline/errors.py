@@ -45,6 +45,8 @@ CODES: Final[dict[str, HTTPStatus]] = {
     "storage_unavailable": HTTPStatus.SERVICE_UNAVAILABLE,
     "token_invalid": HTTPStatus.UNAUTHORIZED,
     "token_forbidden": HTTPStatus.FORBIDDEN,
+    "token_limit_reached": HTTPStatus.CONFLICT,
+    "token_not_found": HTTPStatus.NOT_FOUND,
     "type_unsupported": HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     "unanswered": HTTPStatus.SERVICE_UNAVAILABLE,
     "webhook_url_refused": HTTPStatus.UNPROCESSABLE_ENTITY,

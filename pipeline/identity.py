@@ -3,6 +3,8 @@
 import hashlib
 import re
 import secrets
+import string
+import zlib
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -10,6 +12,9 @@ from ulid import ULID
 
 JOB_ID: Final = re.compile(r"job_[0-9A-HJKMNP-TV-Z]{26}")
 DEFAULT_OWNER: Final = "default"
+_BASE62: Final = string.digits + string.ascii_uppercase + string.ascii_lowercase
+_DRAWN: Final = 30
+_TOKEN: Final = re.compile(rf"en[lr]_([0-9A-Za-z]{{{_DRAWN}}})([0-9A-Za-z]{{6}})")
 _RESERVED: Final = re.compile(rf"jobs/({JOB_ID.pattern})/[^/]+")
 
 
@@ -56,9 +61,33 @@ def owner_of(key: str) -> str:
     return home[1:] if home.startswith("~") and len(home) > 1 else DEFAULT_OWNER
 
 
-def new_token() -> str:
-    """An API token with 160 random bits, recognisable by secret scanners through its prefix."""
-    return f"enl_{secrets.token_hex(20)}"
+def new_id(prefix: str) -> str:
+    """An id such as `tok_01K…` that sorts by creation time."""
+    return f"{prefix}_{ULID()}"
+
+
+def new_token(prefix: str = "enl") -> str:
+    """A token with 178 random bits and six characters of checksum, recognisable by secret scanners.
+
+    The form is that of GitHub's tokens: https://github.blog/engineering/behind-githubs-new-authentication-token-formats
+    """
+    drawn = "".join(secrets.choice(_BASE62) for _ in range(_DRAWN))
+    return f"{prefix}_{drawn}{_checksum(drawn)}"
+
+
+def mistyped(token: str) -> bool:
+    """Whether *token* looks like one of `new_token` but cannot be: its checksum is wrong."""
+    match = _TOKEN.fullmatch(token)
+    return match is not None and match[2] != _checksum(match[1])
+
+
+def _checksum(text: str) -> str:
+    """CRC-32 in six digits of base 62."""
+    rest, digits = zlib.crc32(text.encode()), ""
+    for _ in range(6):
+        rest, digit = divmod(rest, 62)
+        digits = _BASE62[digit] + digits
+    return digits
 
 
 def fingerprint(text: str) -> str:

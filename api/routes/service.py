@@ -20,7 +20,10 @@ async def list_models(request: Request[Services]) -> Response:
 
 
 @operation(
-    "Read the secret that signs the webhooks of your jobs", answers={200: WebhookSecret}, refusals=("not_found",)
+    "Read the secret that signs the webhooks of your jobs",
+    answers={200: WebhookSecret},
+    refusals=("not_found",),
+    scope="webhooks:write",
 )
 async def read_webhook_secret(request: Request[Services]) -> Response:
     """`GET /v1/webhook-secret`."""

@@ -77,7 +77,7 @@ async def _token(db: Database, token: str) -> None:
     """Only the present bootstrap token is valid: a new one revokes the one before."""
     hashed = fingerprint(token)
     await _insert_once(db, "tokens", hashed, {"owner": OWNER, "role": "admin", "name": "bootstrap"})
-    await db["tokens"].delete_many({"name": "bootstrap", "_id": {"$ne": hashed}})
+    await db["tokens"].delete_many({"name": "bootstrap", "id": None, "_id": {"$ne": hashed}})
 
 
 async def _insert_once(db: Database, collection: str, key: str, fields: Mapping[str, Any]) -> None:

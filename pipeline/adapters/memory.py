@@ -9,6 +9,7 @@ from typing import Any
 from pipeline.adapters.memory_counters import MemoryCounters
 from pipeline.adapters.memory_lanes import MemoryLanes
 from pipeline.adapters.memory_prefixes import MemoryPrefixes
+from pipeline.adapters.memory_tokens import MemoryTokens
 from pipeline.events import Message
 from pipeline.job import WORKED_ON, Job, Status
 from pipeline.ports.documents import Documents, SourceRecord, Token
@@ -166,4 +167,5 @@ def documents() -> Documents:
 
     jobs, accounts, workers, counters = MemoryJobs(), MemoryAccounts(), MemoryWorkers(), MemoryCounters()
     lanes = MemoryLanes(jobs.jobs)
-    return Documents(jobs, MemorySources(), MemoryQuality(), accounts, workers, counters, lanes, MemoryPrefixes(), ping)
+    stores = jobs, MemorySources(), MemoryQuality(), accounts, workers, counters, lanes
+    return Documents(*stores, MemoryPrefixes(), ping, tokens=MemoryTokens(accounts.tokens))

@@ -13,13 +13,15 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import DuplicateKeyError
 from pymongo.monitoring import CommandListener
 
+from pipeline.adapters.mongo_accounts import MongoAccounts
 from pipeline.adapters.mongo_away import answering
 from pipeline.adapters.mongo_counters import MongoCounters
 from pipeline.adapters.mongo_lanes import MongoLanes, ahead
 from pipeline.adapters.mongo_prefixes import MongoPrefixes
+from pipeline.adapters.mongo_tokens import MongoTokens
 from pipeline.events import Message
 from pipeline.job import EXPIRABLE, TERMINAL, WORKED_ON, Job, Status
-from pipeline.ports.documents import Documents, SourceRecord, Token
+from pipeline.ports.documents import Documents, SourceRecord
 from pipeline.topology import DATABASE, DAY_SECONDS
 
 Document = dict[str, Any]
@@ -58,6 +60,7 @@ INDEXES: Final[Mapping[str, Sequence[IndexModel]]] = {
             partialFilterExpression={"retained": True, "deleted": False},
         ),
     ),
+    "tokens": (IndexModel([("owner", ASCENDING), ("id", ASCENDING)], name="owner_id"),),
     "workers": (IndexModel([("seen_at", ASCENDING)], name="forgotten", expireAfterSeconds=DAY_SECONDS),),
 }
 
@@ -91,7 +94,7 @@ def documents(db: Database) -> Documents:
 
     accounts, workers, counters = MongoAccounts(db), MongoWorkers(db), MongoCounters(db)
     stores = MongoJobs(db), MongoSources(db), MongoQuality(db), accounts, workers, counters, MongoLanes(db)
-    return Documents(*stores, MongoPrefixes(db), ping)
+    return Documents(*stores, MongoPrefixes(db), ping, tokens=MongoTokens(db))
 
 
 def _stored(job: Job) -> Document:
@@ -261,25 +264,6 @@ class MongoQuality:
     async def get(self, job_id: str, run: int) -> dict[str, Any] | None:
         """See `QualityStore.get`."""
         return await self._quality.find_one({"_id": f"{job_id}:{run}"}, {"_id": 0})
-
-
-@answering
-class MongoAccounts:
-    """`AccountStore` on the collections `tokens` and `users`."""
-
-    def __init__(self, db: Database) -> None:
-        self._tokens = db["tokens"]
-        self._users = db["users"]
-
-    async def token(self, token_hash: str) -> Token | None:
-        """See `AccountStore.token`."""
-        found = await self._tokens.find_one({"_id": token_hash})
-        return None if found is None else Token(owner=found["owner"], role=found["role"])
-
-    async def webhook_secret(self, owner: str) -> str | None:
-        """See `AccountStore.webhook_secret`."""
-        found = await self._users.find_one({"_id": owner})
-        return None if found is None else found.get("webhook_secret")
 
 
 @answering

@@ -10,6 +10,8 @@ from pipeline.job import Job, Status
 from pipeline.ports.counters import CounterStore
 from pipeline.ports.lanes import LaneStore
 from pipeline.ports.prefixes import PrefixStore
+from pipeline.ports.tokens import TokenStore
+from pipeline.scopes import Scope, scopes_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +108,31 @@ class QualityStore(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """What a bearer token stands for."""
+    """What a bearer token stands for.
+
+    Args:
+        owner: Whose things it reaches.
+        role: `user` or `admin`: what it can be used for at most.
+        scopes: What it may be used for of that; None: for all of it.
+        id: Of an API token that its owner made.
+        session: Of the login that an access token belongs to.
+        expires_at: From when on it is worth nothing; None: never.
+        used_at: When its use was last noted.
+    """
 
     owner: str
     role: str
+    scopes: frozenset[str] | None = None
+    id: str | None = None
+    session: str | None = None
+    expires_at: datetime | None = None
+    used_at: datetime | None = None
+
+    @property
+    def granted(self) -> frozenset[Scope]:
+        """Every scope that it can be used for."""
+        most = scopes_of(self.role)
+        return most if self.scopes is None else most & self.scopes
 
 
 class AccountStore(Protocol):
@@ -145,3 +168,4 @@ class Documents:
     lanes: LaneStore
     prefixes: PrefixStore
     ping: Callable[[], Any]
+    tokens: TokenStore

@@ -156,7 +156,9 @@ def test_the_default_owner_has_a_webhook_secret_of_standard_webhooks_length(db: 
 
 def test_a_new_token_revokes_the_one_before_and_is_stored_as_a_hash(servers: Servers, db: Any) -> None:
     token = new_token()
+    db.tokens.insert_one({"_id": "made by a user", "id": "tok_1", "owner": "alice", "name": "bootstrap"})
     servers.bootstrap(Secrets(servers.secrets.passwords, token))
+    assert db.tokens.delete_one({"_id": "made by a user"}).deleted_count == 1
     (stored,) = db.tokens.find({"name": "bootstrap"})
     assert (stored["_id"], stored["owner"], stored["role"]) == (fingerprint(token), "default", "admin")
     assert token not in str(stored)

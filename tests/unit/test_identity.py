@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ulid import ULID
 
-from pipeline.identity import JOB_ID, event_id, fingerprint, job_of_key, new_job_id, new_token, reserved_key
+from pipeline.identity import JOB_ID, event_id, fingerprint, job_of_key, mistyped, new_job_id, new_token, reserved_key
 
 filenames = st.text(st.characters(exclude_characters="/", exclude_categories=["Cs"]), min_size=1)
 
@@ -70,5 +70,18 @@ def test_every_other_key_belongs_to_no_announced_job(key: str) -> None:
 def test_a_token_is_recognisable_and_stored_as_its_sha_256() -> None:
     tokens = {new_token() for _ in range(100)}
     assert len(tokens) == 100
-    assert all(token.startswith("enl_") and len(token) == 44 for token in tokens)
+    assert all(token.startswith("enl_") and len(token) == 40 for token in tokens)
+    assert not any(map(mistyped, tokens))
     assert fingerprint("abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+@given(st.integers(4, 39), st.sampled_from("09AZaz"))
+def test_a_token_with_one_wrong_character_is_known_to_be_mistyped(place: int, wrong: str) -> None:
+    token = new_token()
+    changed = token[:place] + wrong + token[place + 1 :]
+    assert mistyped(changed) == (changed != token)
+
+
+@pytest.mark.parametrize("token", ["enl_alice", f"enl_{'0' * 40}", "", "a.b.c"])
+def test_what_does_not_look_like_a_token_is_not_called_mistyped(token: str) -> None:
+    assert not mistyped(token)

@@ -1,0 +1,1 @@
+"""People and their machines: accounts, sessions and API tokens."""
