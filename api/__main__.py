@@ -3,12 +3,14 @@
 import asyncio
 import dataclasses
 from contextlib import nullcontext
+from datetime import timedelta
 from functools import partial
 from typing import Final
 
 import structlog
 import uvicorn
 
+from api.accounts.accounts import Rules
 from api.app import create_app
 from api.services import Services, wire
 from api.settings import Settings
@@ -43,12 +45,23 @@ async def run(settings: Settings) -> None:
             clock=now,
             public_url=settings.public_url or f"http://{settings.api_host}:{settings.api_port}",
             max_upload_bytes=settings.max_upload_bytes,
+            rules=rules(settings),
         )
         await serve(bus, partial(answer, settings, services), services["relay"].run)
     finally:
         await bus.close()
         await objects.close()
         await client.close()
+
+
+def rules(settings: Settings) -> Rules:
+    """What the settings say of accounts."""
+    return Rules(
+        settings.password_sessions.get_secret_value(),
+        access_life=timedelta(seconds=settings.access_token_seconds),
+        refresh_life=timedelta(seconds=settings.refresh_token_seconds),
+        registration=settings.registration == "on",
+    )
 
 
 async def answer(settings: Settings, services: Services, stop: asyncio.Event) -> None:

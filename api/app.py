@@ -14,7 +14,7 @@ from api.envelope import Envelope
 from api.openapi import describe
 from api.operations import operation, resource
 from api.problems import HANDLERS
-from api.routes import admin, credentials, dead, lanes, prefixes, reading, retention, service, submitting, tokens
+from api.routes import admin, auth, credentials, dead, lanes, prefixes, reading, retention, service, submitting, tokens
 from api.services import Services
 
 #: What a multipart body may have around its file.
@@ -48,6 +48,10 @@ TABLE: Final = (
     resource("/v1/jobs/{job_id}/retry", POST=reading.retry_job),
     resource("/v1/webhook-secret", GET=service.read_webhook_secret),
     resource("/v1/models", GET=service.list_models),
+    resource("/v1/auth/register", POST=auth.register),
+    resource("/v1/auth/login", POST=auth.log_in),
+    resource("/v1/auth/password", POST=auth.change_password),
+    resource("/v1/me", GET=auth.read_me),
     resource("/v1/tokens", GET=tokens.list_tokens, POST=tokens.create_token),
     resource("/v1/tokens/{id}", DELETE=tokens.revoke_token),
     resource("/v1/admin/sweep", POST=admin.run_sweep),

@@ -2,7 +2,11 @@
 
 from typing import TypedDict
 
+from api.accounts.access_tokens import AccessTokens
+from api.accounts.accounts import Accounts, Rules
 from api.accounts.api_tokens import ApiTokens
+from api.accounts.passwords import Passwords
+from api.accounts.sessions import Sessions
 from api.callers import Callers
 from api.checks import Servers
 from api.doctor import Canary, Doctor
@@ -42,6 +46,7 @@ class Services(TypedDict):
     max_upload_bytes: int
     callers: Callers
     api_tokens: ApiTokens
+    accounts: Accounts
 
 
 async def wire(  # noqa: PLR0913 - the ports, and what differs between installations
@@ -54,6 +59,7 @@ async def wire(  # noqa: PLR0913 - the ports, and what differs between installat
     clock: Clock,
     public_url: str,
     max_upload_bytes: int,
+    rules: Rules,
 ) -> Services:
     """Everything on top of the ports, already listening to the bus."""
     relay = Relay(documents.jobs, bus)
@@ -63,7 +69,17 @@ async def wire(  # noqa: PLR0913 - the ports, and what differs between installat
     await bus.listen("uploads.*", canary.heard)
     servers = Servers(documents, objects, bus)
     lanes = Lanes(documents.lanes, bus, clock=clock)
-    callers = Callers(documents, clock=clock)
+    access = AccessTokens(rules.key, life=rules.access_life, clock=clock, new_id=new_id)
+    callers = Callers(documents, access, clock=clock)
+    sessions = Sessions(
+        documents.sessions,
+        access,
+        callers,
+        life=rules.refresh_life,
+        clock=clock,
+        new_id=new_id,
+        new_token=new_token,
+    )
     return Services(
         documents=documents,
         objects=objects,
@@ -83,4 +99,12 @@ async def wire(  # noqa: PLR0913 - the ports, and what differs between installat
         max_upload_bytes=max_upload_bytes,
         callers=callers,
         api_tokens=ApiTokens(documents.tokens, callers, clock=clock, new_id=new_id, new_token=new_token),
+        accounts=Accounts(
+            documents.users,
+            sessions,
+            Passwords(rules.hasher),
+            registration=rules.registration,
+            clock=clock,
+            new_id=new_id,
+        ),
     )

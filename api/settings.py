@@ -1,5 +1,7 @@
 """Settings of the api process."""
 
+from typing import Literal
+
 from pydantic import Field, SecretStr
 
 from pipeline.settings import ObjectConnections
@@ -9,7 +11,8 @@ class Settings(ObjectConnections):
     """Where to listen, and the addresses that clients use for us and for the object store.
 
     `public_url` and `minio_public_url` default to the addresses that this process itself uses. `password_tenants` is
-    that of the object store's account `tenants`, which S3 credentials of homes are made under.
+    that of the object store's account `tenants`, which S3 credentials of homes are made under; `password_sessions`
+    signs access tokens. `registration` says whether anybody may make an account.
     """
 
     api_host: str = "127.0.0.1"
@@ -17,4 +20,8 @@ class Settings(ObjectConnections):
     password_tenants: SecretStr
     public_url: str | None = None
     minio_public_url: str | None = None
+    password_sessions: SecretStr = Field(min_length=32)
+    access_token_seconds: int = Field(1800, ge=60, le=86_400)
+    refresh_token_seconds: int = Field(604_800, ge=60, le=30 * 86_400)
+    registration: Literal["on", "off"] = "off"
     max_upload_bytes: int = Field(100 * 1024 * 1024, ge=1)

@@ -12,8 +12,8 @@ from infra.errors import SetupError
 from pipeline.identity import new_token
 
 #: Who has a password. A service has the same one at every server; `owner` is the person with S3 credentials, `tenants`
-#: the parent of all credentials that the API makes.
-ACCOUNTS: Final = ("bootstrap", "minio", "ingest", "processors", "notifier", "api", "owner", "tenants")
+#: the parent of all credentials that the API makes; `sessions` is what the API signs access tokens with.
+ACCOUNTS: Final = ("bootstrap", "minio", "ingest", "processors", "notifier", "api", "owner", "tenants", "sessions")
 _PREFIX: Final = "ENLARGER_PASSWORD_"
 
 

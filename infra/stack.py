@@ -116,6 +116,7 @@ class Stack:
         own = self.addresses.settings_of(name, self.secrets.passwords[name])
         if name == "api":
             own["ENLARGER_PASSWORD_TENANTS"] = self.secrets.passwords["tenants"]  # it makes the credentials of homes
+            own["ENLARGER_PASSWORD_SESSIONS"] = self.secrets.passwords["sessions"]
         listen = {"ENLARGER_API_PORT": str(self.ports["api"])} if name == "api" else {}
         environment = (
             self._inherited()

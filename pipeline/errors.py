@@ -5,6 +5,7 @@ from typing import Final
 
 #: Every stable error code and the HTTP status that answers it. The docs page and the tests read this table.
 CODES: Final[dict[str, HTTPStatus]] = {
+    "account_exists": HTTPStatus.CONFLICT,
     "body_too_large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     "credential_not_found": HTTPStatus.NOT_FOUND,
     "decode_timeout": HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -25,6 +26,7 @@ CODES: Final[dict[str, HTTPStatus]] = {
     "lane_not_found": HTTPStatus.NOT_FOUND,
     "letter_not_found": HTTPStatus.NOT_FOUND,
     "letter_unreadable": HTTPStatus.CONFLICT,
+    "login_invalid": HTTPStatus.UNAUTHORIZED,
     "method_not_allowed": HTTPStatus.METHOD_NOT_ALLOWED,
     "metrics_not_ready": HTTPStatus.CONFLICT,
     "model_damaged": HTTPStatus.INTERNAL_SERVER_ERROR,
@@ -39,6 +41,7 @@ CODES: Final[dict[str, HTTPStatus]] = {
     "owner_not_found": HTTPStatus.NOT_FOUND,
     "prefix_not_found": HTTPStatus.NOT_FOUND,
     "quality_gate_failed": HTTPStatus.INTERNAL_SERVER_ERROR,
+    "registration_closed": HTTPStatus.FORBIDDEN,
     "request_invalid": HTTPStatus.UNPROCESSABLE_ENTITY,
     "request_malformed": HTTPStatus.BAD_REQUEST,
     "source_superseded": HTTPStatus.CONFLICT,

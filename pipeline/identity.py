@@ -1,5 +1,6 @@
 """Names that we make: job ids, event ids, tokens. Prefixed, sortable where time matters, never a dot."""
 
+import base64
 import hashlib
 import re
 import secrets
@@ -73,6 +74,11 @@ def new_token(prefix: str = "enl") -> str:
     """
     drawn = "".join(secrets.choice(_BASE62) for _ in range(_DRAWN))
     return f"{prefix}_{drawn}{_checksum(drawn)}"
+
+
+def new_webhook_secret() -> str:
+    """What signs an owner's webhooks: 32 random bytes, of the 24 to 64 that Standard Webhooks asks for."""
+    return f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}"
 
 
 def mistyped(token: str) -> bool:

@@ -1,10 +1,50 @@
 """What we answer about accounts and tokens."""
 
 from datetime import datetime
+from typing import Literal
 
+from api.accounts.sessions import Grant
+from pipeline.ports.documents import Token
 from pipeline.ports.tokens import ApiToken
-from pipeline.scopes import Scope
+from pipeline.ports.users import User
+from pipeline.scopes import SCOPES, Role, Scope
 from pipeline.wire import Wire
+
+
+class Me(Wire):
+    """Who a token stands for and what it can be used for; `email` is null for an owner without an account."""
+
+    owner: str
+    email: str | None
+    role: Role
+    scopes: tuple[Scope, ...]
+
+    @classmethod
+    def of(cls, token: Token, user: User | None) -> "Me":
+        """What *token* is good for, in the order of the scopes' page."""
+        scopes = tuple(scope for scope in SCOPES if scope in token.granted)
+        role: Role = "admin" if token.role == "admin" else "user"
+        return cls(owner=token.owner, email=user.email if user else None, role=role, scopes=scopes)
+
+
+class SessionOut(Wire):
+    """What to send as bearer, and what to get the next one with; `expires_in` are seconds from now."""
+
+    access_token: str
+    token_type: Literal["Bearer"] = "Bearer"  # noqa: S105 - the kind, not a token
+    expires_in: int
+    refresh_token: str
+    refresh_expires_in: int
+
+    @classmethod
+    def of(cls, grant: Grant) -> "SessionOut":
+        """*grant* as it is sent."""
+        return cls(
+            access_token=grant.access_token,
+            expires_in=int(grant.access_life.total_seconds()),
+            refresh_token=grant.refresh_token,
+            refresh_expires_in=int(grant.refresh_life.total_seconds()),
+        )
 
 
 class TokenOut(Wire):

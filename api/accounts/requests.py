@@ -2,13 +2,25 @@
 
 from typing import Annotated, Final
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationInfo,
+)
 
+from api.accounts.passwords import common
 from api.requests import whole
 from pipeline.scopes import Scope
 
 #: Ten years: longer than any token should live, shorter than what a calendar can hold.
 MAX_TOKEN_DAYS: Final = 3650
+
+MIN_PASSWORD: Final = 8
+MAX_PASSWORD: Final = 128
 
 Label = Annotated[str, StringConstraints(pattern=r"\S", max_length=100)]
 Days = Annotated[int, Field(strict=True, ge=1, le=MAX_TOKEN_DAYS)]
@@ -16,6 +28,39 @@ Days = Annotated[int, Field(strict=True, ge=1, le=MAX_TOKEN_DAYS)]
 
 class _Request(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def _uncommon(password: str, info: ValidationInfo) -> str:
+    email = info.data.get("email", "")
+    if common(password) or password.lower() in (email, email.partition("@")[0]):
+        raise ValueError("is among the first that somebody would try")
+    return password
+
+
+Email = Annotated[str, StringConstraints(pattern=r"^[!-?A-~]{1,64}@[!-?A-~]{1,189}$", to_lower=True)]
+Password = Annotated[str, Field(min_length=1, max_length=MAX_PASSWORD)]
+NewPassword = Annotated[str, Field(min_length=MIN_PASSWORD, max_length=MAX_PASSWORD), AfterValidator(_uncommon)]
+
+
+class RegisterRequest(_Request):
+    """A new account."""
+
+    email: Email
+    password: NewPassword
+
+
+class LoginRequest(_Request):
+    """Who logs in."""
+
+    email: Email
+    password: Password
+
+
+class PasswordRequest(_Request):
+    """Another password; whoever changes it shows the present one."""
+
+    current_password: Password
+    new_password: NewPassword
 
 
 class TokenRequest(_Request):

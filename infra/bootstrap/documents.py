@@ -1,7 +1,5 @@
 """The document database: one user per service, indexes, the default owner and the bootstrap API token."""
 
-import base64
-import secrets as random
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -14,7 +12,7 @@ from infra.addresses import SERVICES
 from infra.errors import SetupError
 from infra.secrets import Secrets
 from pipeline.adapters.mongo import INDEXES, connect
-from pipeline.identity import fingerprint
+from pipeline.identity import fingerprint, new_webhook_secret
 from pipeline.topology import DATABASE
 
 OWNER: Final = "default"
@@ -69,8 +67,7 @@ async def _indexes(db: Database) -> None:
 
 
 async def _owner(db: Database) -> None:
-    secret = f"whsec_{base64.b64encode(random.token_bytes(32)).decode()}"  # Standard Webhooks: 24 to 64 bytes
-    await _insert_once(db, "users", OWNER, {"webhook_secret": secret})
+    await _insert_once(db, "users", OWNER, {"webhook_secret": new_webhook_secret()})
 
 
 async def _token(db: Database, token: str) -> None:

@@ -9,7 +9,9 @@ from typing import Any
 from pipeline.adapters.memory_counters import MemoryCounters
 from pipeline.adapters.memory_lanes import MemoryLanes
 from pipeline.adapters.memory_prefixes import MemoryPrefixes
+from pipeline.adapters.memory_sessions import MemorySessions
 from pipeline.adapters.memory_tokens import MemoryTokens
+from pipeline.adapters.memory_users import MemoryUsers
 from pipeline.events import Message
 from pipeline.job import WORKED_ON, Job, Status
 from pipeline.ports.documents import Documents, SourceRecord, Token
@@ -168,4 +170,5 @@ def documents() -> Documents:
     jobs, accounts, workers, counters = MemoryJobs(), MemoryAccounts(), MemoryWorkers(), MemoryCounters()
     lanes = MemoryLanes(jobs.jobs)
     stores = jobs, MemorySources(), MemoryQuality(), accounts, workers, counters, lanes
-    return Documents(*stores, MemoryPrefixes(), ping, tokens=MemoryTokens(accounts.tokens))
+    tokens, users, sessions = MemoryTokens(accounts.tokens), MemoryUsers(accounts.secrets), MemorySessions()
+    return Documents(*stores, MemoryPrefixes(), ping, tokens=tokens, users=users, sessions=sessions)

@@ -18,7 +18,9 @@ from pipeline.adapters.mongo_away import answering
 from pipeline.adapters.mongo_counters import MongoCounters
 from pipeline.adapters.mongo_lanes import MongoLanes, ahead
 from pipeline.adapters.mongo_prefixes import MongoPrefixes
+from pipeline.adapters.mongo_sessions import MongoSessions
 from pipeline.adapters.mongo_tokens import MongoTokens
+from pipeline.adapters.mongo_users import MongoUsers
 from pipeline.events import Message
 from pipeline.job import EXPIRABLE, TERMINAL, WORKED_ON, Job, Status
 from pipeline.ports.documents import Documents, SourceRecord
@@ -60,6 +62,12 @@ INDEXES: Final[Mapping[str, Sequence[IndexModel]]] = {
             partialFilterExpression={"retained": True, "deleted": False},
         ),
     ),
+    "users": (IndexModel([("email", ASCENDING)], name="email", unique=True, sparse=True),),
+    "sessions": (
+        IndexModel([("owner", ASCENDING)], name="owner"),
+        IndexModel([("expires_at", ASCENDING)], name="forgotten", expireAfterSeconds=0),
+    ),
+    "refreshes": (IndexModel([("expires_at", ASCENDING)], name="forgotten", expireAfterSeconds=0),),
     "tokens": (IndexModel([("owner", ASCENDING), ("id", ASCENDING)], name="owner_id"),),
     "workers": (IndexModel([("seen_at", ASCENDING)], name="forgotten", expireAfterSeconds=DAY_SECONDS),),
 }
@@ -94,7 +102,8 @@ def documents(db: Database) -> Documents:
 
     accounts, workers, counters = MongoAccounts(db), MongoWorkers(db), MongoCounters(db)
     stores = MongoJobs(db), MongoSources(db), MongoQuality(db), accounts, workers, counters, MongoLanes(db)
-    return Documents(*stores, MongoPrefixes(db), ping, tokens=MongoTokens(db))
+    tokens, users, sessions = MongoTokens(db), MongoUsers(db), MongoSessions(db)
+    return Documents(*stores, MongoPrefixes(db), ping, tokens=tokens, users=users, sessions=sessions)
 
 
 def _stored(job: Job) -> Document:

@@ -10,7 +10,9 @@ from pipeline.job import Job, Status
 from pipeline.ports.counters import CounterStore
 from pipeline.ports.lanes import LaneStore
 from pipeline.ports.prefixes import PrefixStore
+from pipeline.ports.sessions import SessionStore
 from pipeline.ports.tokens import TokenStore
+from pipeline.ports.users import UserStore
 from pipeline.scopes import Scope, scopes_of
 
 
@@ -169,3 +171,5 @@ class Documents:
     prefixes: PrefixStore
     ping: Callable[[], Any]
     tokens: TokenStore
+    users: UserStore
+    sessions: SessionStore

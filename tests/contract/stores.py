@@ -23,7 +23,7 @@ async def document_stores(request: pytest.FixtureRequest) -> AsyncIterator[Docum
     servers: Servers = request.getfixturevalue("servers")
     async with mongo.connect(servers.root.mongo) as client:
         db = client.get_database(f"contract_{uuid4().hex}")
-        for name in ("jobs", "tokens"):
+        for name in ("jobs", "tokens", "users"):
             await db[name].create_indexes(list(mongo.INDEXES[name]))
         try:
             yield mongo.documents(db)

@@ -38,7 +38,7 @@ def test_a_service_has_time_to_give_back_its_work_before_it_is_killed(stack: Sta
 def test_a_service_is_told_its_own_password_and_no_other(stack: Stack, service: str) -> None:
     told = json.dumps(dict(stack.service(service).env))
     known = {account for account, password in stack.secrets.passwords.items() if password in told}
-    assert known == {service, *({"tenants"} if service == "api" else set())}
+    assert known == {service, *({"tenants", "sessions"} if service == "api" else set())}
     assert stack.secrets.token not in told
 
 
@@ -69,7 +69,7 @@ def test_nats_reads_every_password_as_text(stack: Stack) -> None:
     environment = nats_environment(stack.secrets, "/store")
     wanted = set(re.findall(r"\$(ENLARGER_\w+)", NATS_CONFIG.read_text()))
     assert wanted == {
-        *(f"ENLARGER_PASSWORD_{name.upper()}" for name in ACCOUNTS if name not in ("owner", "tenants")),
+        *(f"ENLARGER_PASSWORD_{name.upper()}" for name in ACCOUNTS if name not in ("owner", "tenants", "sessions")),
         "ENLARGER_NATS_STORE",
     }
     assert all(json.loads(environment[name]) for name in wanted)

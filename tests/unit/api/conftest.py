@@ -10,9 +10,11 @@ from typing import Any
 import httpx2
 import pytest
 from anyio.from_thread import BlockingPortal
+from argon2 import PasswordHasher
 from openapi_schema_validator import OAS31Validator
 from starlette.testclient import TestClient
 
+from api.accounts.accounts import Rules
 from api.app import TABLE, create_app, openapi
 from api.envelope import HEADERS
 from api.services import Services, wire
@@ -28,6 +30,8 @@ from pipeline.ports.documents import Documents, Token
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
 MAX_UPLOAD_BYTES = 300_000
+#: Anybody may register, and a hash costs next to nothing.
+RULES = Rules("k" * 40, registration=True, hasher=PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
 TOKENS = {"admin": "enl_admin", "alice": "enl_alice", "bob": "enl_bob"}
 
 
@@ -95,7 +99,12 @@ class World:
 
 
 @pytest.fixture
-def world() -> Iterator[World]:
+def rules() -> Rules:
+    return RULES
+
+
+@pytest.fixture
+def world(rules: Rules) -> Iterator[World]:
     built = World(documents(), MemoryObjects(), MemoryBus())
     accounts = built.documents.accounts
     assert isinstance(accounts, MemoryAccounts)
@@ -114,6 +123,7 @@ def world() -> Iterator[World]:
             clock=built.clock,
             public_url="http://api.test",
             max_upload_bytes=MAX_UPLOAD_BYTES,
+            rules=rules,
         )
 
     with TestClient(create_app(open_services)) as running:

@@ -1,0 +1,125 @@
+"""Accounts: made, logged in to, and given another password."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Final
+
+import structlog
+from argon2 import PasswordHasher
+
+from api.accounts.passwords import Passwords
+from api.accounts.sessions import Grant, Sessions
+from api.answers import FieldError
+from api.problems import InvalidRequestError
+from pipeline.clock import Clock
+from pipeline.errors import PipelineError
+from pipeline.identity import new_webhook_secret
+from pipeline.ports.users import User, UserStore
+from pipeline.scopes import Role
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What differs between installations.
+
+    Args:
+        key: Signs access tokens.
+        access_life: For how long an access token is good.
+        refresh_life: For how long a refresh token is.
+        registration: Whether anybody may make an account.
+        hasher: The cost of a password hash.
+    """
+
+    key: str = field(repr=False)
+    access_life: timedelta = timedelta(minutes=30)
+    refresh_life: timedelta = timedelta(days=7)
+    registration: bool = False
+    hasher: PasswordHasher = field(default_factory=PasswordHasher)
+
+
+class Accounts:
+    """What people do with their accounts.
+
+    Args:
+        users: Where they are kept.
+        sessions: What a login opens.
+        passwords: Hashes.
+        registration: Whether anybody may make one.
+        clock: The present moment.
+        new_id: Makes the names of owners.
+    """
+
+    def __init__(
+        self,
+        users: UserStore,
+        sessions: Sessions,
+        passwords: Passwords,
+        *,
+        registration: bool,
+        clock: Clock,
+        new_id: Callable[[str], str],
+    ) -> None:
+        self._users = users
+        self._sessions = sessions
+        self._passwords = passwords
+        self._registration = registration
+        self._clock = clock
+        self._new_id = new_id
+
+    async def register(self, email: str, password: str) -> User:
+        """A new account for whoever asks; raises `registration_closed`, `account_exists`."""
+        if not self._registration:
+            raise PipelineError(
+                "Nobody can register here.",
+                code="registration_closed",
+                hint="Ask whoever runs this service for an account.",
+            )
+        return await self.create(email, password, role="user")
+
+    async def create(self, email: str, password: str, *, role: Role, owner: str | None = None) -> User:
+        """A new account, of a new *owner* unless one is named; raises `account_exists`."""
+        hashed = await self._passwords.hash(password)
+        user = User(owner or self._new_id("usr"), email, role, hashed, self._clock())
+        if not await self._users.create(user, new_webhook_secret()):
+            raise PipelineError(
+                "This address or this owner has an account.", code="account_exists", hint="Log in, or name another."
+            )
+        log.info("account.created", owner=user.owner, role=role)
+        return user
+
+    async def log_in(self, email: str, password: str) -> Grant:
+        """A new session; raises `login_invalid`, at the same cost whether there is such an account or not."""
+        user = await self._users.with_email(email)
+        right = await self._passwords.verify(user.password_hash if user else None, password)
+        if user is None or user.disabled or not right:
+            log.warning("account.login_refused", owner=user.owner if user else None)
+            raise _REFUSED
+        if self._passwords.outdated(user.password_hash):
+            renewed = await self._passwords.hash(password)
+            await self._users.change_password(user.owner, renewed, seen=user.password_hash)
+        return await self._sessions.open(user.owner)
+
+    async def change_password(self, owner: str, current: str, wanted: str) -> Grant:
+        """End every session of *owner* and open a new one; raises `request_invalid` where *current* is wrong."""
+        user = await self._users.get(owner)
+        right = await self._passwords.verify(user.password_hash if user else None, current)
+        if user is None or not right:
+            log.warning("account.password_refused", owner=owner)
+            raise _WRONG
+        hashed = await self._passwords.hash(wanted)
+        if not await self._users.change_password(owner, hashed, seen=user.password_hash):
+            raise _WRONG  # somebody has changed it meanwhile
+        await self._sessions.close_all(owner)
+        log.info("account.password_changed", owner=owner)
+        return await self._sessions.open(owner)
+
+
+_REFUSED: Final = PipelineError(
+    "This address and this password do not open an account.",
+    code="login_invalid",
+    hint="Check both; an account can be disabled too.",
+)
+_WRONG: Final = InvalidRequestError((FieldError(pointer="#/current_password", detail="Is not your password"),))
