@@ -50,6 +50,8 @@ TABLE: Final = (
     resource("/v1/models", GET=service.list_models),
     resource("/v1/auth/register", POST=auth.register),
     resource("/v1/auth/login", POST=auth.log_in),
+    resource("/v1/auth/refresh", POST=auth.refresh),
+    resource("/v1/auth/logout", POST=auth.log_out),
     resource("/v1/auth/password", POST=auth.change_password),
     resource("/v1/me", GET=auth.read_me),
     resource("/v1/tokens", GET=tokens.list_tokens, POST=tokens.create_token),

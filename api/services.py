@@ -47,6 +47,7 @@ class Services(TypedDict):
     callers: Callers
     api_tokens: ApiTokens
     accounts: Accounts
+    sessions: Sessions
 
 
 async def wire(  # noqa: PLR0913 - the ports, and what differs between installations
@@ -72,7 +73,7 @@ async def wire(  # noqa: PLR0913 - the ports, and what differs between installat
     access = AccessTokens(rules.key, life=rules.access_life, clock=clock, new_id=new_id)
     callers = Callers(documents, access, clock=clock)
     sessions = Sessions(
-        documents.sessions,
+        documents,
         access,
         callers,
         life=rules.refresh_life,
@@ -99,6 +100,7 @@ async def wire(  # noqa: PLR0913 - the ports, and what differs between installat
         max_upload_bytes=max_upload_bytes,
         callers=callers,
         api_tokens=ApiTokens(documents.tokens, callers, clock=clock, new_id=new_id, new_token=new_token),
+        sessions=sessions,
         accounts=Accounts(
             documents.users,
             sessions,

@@ -41,6 +41,7 @@ CODES: Final[dict[str, HTTPStatus]] = {
     "owner_not_found": HTTPStatus.NOT_FOUND,
     "prefix_not_found": HTTPStatus.NOT_FOUND,
     "quality_gate_failed": HTTPStatus.INTERNAL_SERVER_ERROR,
+    "refresh_invalid": HTTPStatus.UNAUTHORIZED,
     "registration_closed": HTTPStatus.FORBIDDEN,
     "request_invalid": HTTPStatus.UNPROCESSABLE_ENTITY,
     "request_malformed": HTTPStatus.BAD_REQUEST,

@@ -56,6 +56,12 @@ class LoginRequest(_Request):
     password: Password
 
 
+class RefreshRequest(_Request):
+    """The refresh token that a login or a refresh answered last."""
+
+    refresh_token: Annotated[str, Field(min_length=1, max_length=256)]
+
+
 class PasswordRequest(_Request):
     """Another password; whoever changes it shows the present one."""
 

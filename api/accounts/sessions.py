@@ -10,8 +10,10 @@ import structlog
 from api.accounts.access_tokens import AccessTokens
 from api.callers import Callers
 from pipeline.clock import Clock
-from pipeline.identity import fingerprint
-from pipeline.ports.sessions import Refresh, Session, SessionStore
+from pipeline.errors import PipelineError
+from pipeline.identity import fingerprint, mistyped
+from pipeline.ports.documents import Documents
+from pipeline.ports.sessions import Refresh, Session
 
 #: However often it is prolonged, after so long a session ends and its owner shows the password again.
 LONGEST: Final = timedelta(days=30)
@@ -33,7 +35,7 @@ class Sessions:
     """Opens, prolongs and ends sessions.
 
     Args:
-        store: Where they are kept.
+        documents: Where they and their owners are kept.
         access: Issues access tokens.
         callers: Told of ends.
         life: For how long a refresh token is good.
@@ -44,7 +46,7 @@ class Sessions:
 
     def __init__(
         self,
-        store: SessionStore,
+        documents: Documents,
         access: AccessTokens,
         callers: Callers,
         *,
@@ -53,7 +55,8 @@ class Sessions:
         new_id: Callable[[str], str],
         new_token: Callable[[str], str],
     ) -> None:
-        self._store = store
+        self._store = documents.sessions
+        self._users = documents.users
         self._access = access
         self._callers = callers
         self._life = life
@@ -70,11 +73,47 @@ class Sessions:
         log.info("session.opened", owner=owner, session_id=session.id)
         return self._grant(session, secret, refresh)
 
+    async def refresh(self, given: str) -> Grant:
+        """The next tokens of a session for its refresh token *given*, which is used up by that.
+
+        A token that was used before ends the session: two have had it, and one of them is not who logged in
+        (OAuth 2.0 Security Best Current Practice, RFC 9700, 4.14.2).
+
+        Raises:
+            PipelineError: `refresh_invalid`.
+        """
+        known = None if mistyped(given) else await self._store.refresh(fingerprint(given))
+        session = None if known is None else await self._store.get(known.session)
+        if known is None or session is None or not session.live(self._clock()):
+            raise _REFUSED
+        secret, successor = self._next(session)
+        if known.used or not await self._store.rotate(known, successor):
+            await self._end(session)
+            log.warning("session.refresh_reused", owner=session.owner, session_id=session.id)
+            raise _REFUSED
+        user = await self._users.get(session.owner)
+        if user is None or user.disabled:
+            await self._end(session)
+            raise _REFUSED
+        return self._grant(session, secret, successor)
+
+    async def close(self, given: str) -> None:
+        """End the session of a refresh token, used or not; nothing happens where there is none."""
+        known = await self._store.refresh(fingerprint(given))
+        session = None if known is None else await self._store.get(known.session)
+        if session is not None:
+            await self._end(session)
+            log.info("session.closed", owner=session.owner, session_id=session.id)
+
     async def close_all(self, owner: str) -> None:
         """End every session of *owner*."""
         await self._store.revoke_all(owner)
         self._callers.forget()
         log.info("session.all_closed", owner=owner)
+
+    async def _end(self, session: Session) -> None:
+        await self._store.revoke(session.id)
+        self._callers.forget()
 
     def _next(self, session: Session) -> tuple[str, Refresh]:
         """The next refresh token of *session*, and what is kept of it."""
@@ -85,3 +124,8 @@ class Sessions:
     def _grant(self, session: Session, secret: str, refresh: Refresh) -> Grant:
         left = refresh.expires_at - self._clock()
         return Grant(self._access.issue(session), self._access.life, secret, left)
+
+
+_REFUSED: Final = PipelineError(
+    "This refresh token is unknown, expired, or was used before.", code="refresh_invalid", hint="Log in again."
+)

@@ -4,7 +4,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.accounts.answers import Me, SessionOut
-from api.accounts.requests import LoginRequest, PasswordRequest, RegisterRequest
+from api.accounts.requests import LoginRequest, PasswordRequest, RefreshRequest, RegisterRequest
 from api.exchange import answer, read_json
 from api.operations import operation
 from api.services import Services
@@ -37,6 +37,33 @@ async def log_in(request: Request[Services]) -> Response:
     """`POST /v1/auth/login`."""
     given = await read_json(request, LoginRequest, {})
     return answer(SessionOut.of(await request.state["accounts"].log_in(given.email, given.password)))
+
+
+@operation(
+    "Get the next access token and the next refresh token; the one that is sent is used up",
+    answers={200: SessionOut},
+    access="public",
+    body=RefreshRequest,
+    refusals=("refresh_invalid", "storage_unavailable"),
+)
+async def refresh(request: Request[Services]) -> Response:
+    """`POST /v1/auth/refresh`."""
+    given = await read_json(request, RefreshRequest, {})
+    return answer(SessionOut.of(await request.state["sessions"].refresh(given.refresh_token)))
+
+
+@operation(
+    "Log out: the session of this refresh token ends, if there is one",
+    answers={204: None},
+    access="public",
+    body=RefreshRequest,
+    refusals=("storage_unavailable",),
+)
+async def log_out(request: Request[Services]) -> Response:
+    """`POST /v1/auth/logout`. Tells nothing of a token, as RFC 7009 asks of revocations."""
+    given = await read_json(request, RefreshRequest, {})
+    await request.state["sessions"].close(given.refresh_token)
+    return Response(status_code=204)
 
 
 @operation(
