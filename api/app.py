@@ -34,7 +34,7 @@ async def read_openapi(_request: Request[Services]) -> Response:
 
 
 def _upload_limit(services: Services) -> int:
-    return services["max_upload_bytes"] + FORM_BYTES
+    return max(services["max_upload_bytes"] + FORM_BYTES, submitting.json_limit(services))
 
 
 TABLE: Final = (

@@ -2,7 +2,7 @@
 
 import re
 import secrets
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any, Final
 
 import structlog
@@ -100,9 +100,19 @@ class BodyLimit:
         await self._app(scope, counted, send)
 
 
+async def limited(chunks: AsyncIterator[bytes], limit: int) -> AsyncIterator[bytes]:
+    """*chunks* as they come; raises `body_too_large` once they have more than *limit* bytes."""
+    seen = 0
+    async for chunk in chunks:
+        seen += len(chunk)
+        if seen > limit:
+            raise _too_large(limit)
+        yield chunk
+
+
 def _too_large(limit: int) -> PipelineError:
     return PipelineError(
         f"The body has more than {limit} bytes.",
         code="body_too_large",
-        hint="Send less; files may have up to ENLARGER_MAX_UPLOAD_BYTES, with POST /v1/jobs or announced first.",
+        hint="Send less; files may have up to ENLARGER_MAX_UPLOAD_BYTES, in a form of POST /v1/jobs or announced.",
     )

@@ -5,11 +5,13 @@ from contextlib import asynccontextmanager
 from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import from_json
 from starlette.requests import Request
 from starlette.responses import Response
 
 from api.answers import FieldError
-from api.problems import InvalidRequestError
+from api.envelope import limited
+from api.problems import InvalidRequestError, checked
 from api.services import Services
 from pipeline.errors import PipelineError
 
@@ -35,6 +37,23 @@ async def read_json(request: Request[Services], kind: type[Model], context: dict
         raise InvalidRequestError.of(error) from None
 
 
+async def read_object(request: Request[Services], *, limit: int) -> dict[str, Any]:
+    """The JSON object of at most *limit* bytes, unchecked; raises as `read_json`, and `body_too_large`."""
+    body = b"".join([chunk async for chunk in limited(request.stream(), limit)])
+    try:
+        values = from_json(body)
+    except ValueError:
+        raise _no_json() from None
+    if not isinstance(values, dict):
+        raise InvalidRequestError((FieldError(pointer="#", detail="Input should be an object"),))
+    return values
+
+
+def kind_of(request: Request[Services]) -> str:
+    """The media type of the body, in lower case, without its parameters."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
 @asynccontextmanager
 async def read_form(request: Request[Services], kind: type[Model]) -> AsyncIterator[Model]:
     """The multipart body, whose spooled files live until the block ends; raises as `read_json`."""
@@ -48,14 +67,6 @@ def read_query(request: Request[Services], kind: type[Model]) -> Model:
     return checked(kind, _unique(request.query_params.multi_items()))
 
 
-def checked(kind: type[Model], values: Mapping[str, Any], context: dict[str, Any] | None = None) -> Model:
-    """*values* as a model; raises `request_invalid`."""
-    try:
-        return kind.model_validate(values, context=context)
-    except ValidationError as error:
-        raise InvalidRequestError.of(error) from None
-
-
 def _unique(items: list[tuple[str, Any]]) -> dict[str, Any]:
     names = [name for name, _ in items]
     repeated = sorted({name for name in names if names.count(name) > 1})
@@ -65,11 +76,15 @@ def _unique(items: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _expect(request: Request[Services], wanted: str) -> None:
-    given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if given != wanted:
-        raise PipelineError(
-            f"The body must be {wanted}.", code="type_unsupported", hint=f"Send the header Content-Type: {wanted}."
-        )
+    if kind_of(request) != wanted:
+        raise unsupported(wanted)
+
+
+def unsupported(*wanted: str) -> PipelineError:
+    """Refuse a body of another media type than *wanted*."""
+    kinds = " or ".join(wanted)
+    hint = f"Send the header Content-Type: {kinds}."
+    return PipelineError(f"The body must be {kinds}.", code="type_unsupported", hint=hint)
 
 
 def _no_json() -> PipelineError:

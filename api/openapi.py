@@ -1,6 +1,7 @@
 """OpenAPI 3.1 from the table of resources: pydantic describes the models, the operations say the rest. Pure."""
 
 import re
+from collections import ChainMap
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from itertools import groupby
@@ -60,9 +61,10 @@ def _operation(method: str, operation: Operation, schemas: Schemas, components: 
         "security": [] if operation.access == "public" else [{"token": _needed(operation.scope_of(method))}],
         "responses": _answers(operation, schemas) | _refusals(operation, schemas),
     }
-    for kind, model in (("application/json", operation.body), ("multipart/form-data", operation.form)):
-        if model is not None:
-            described["requestBody"] = {"required": True, "content": _content(kind, schemas[model, "validation"])}
+    bodies = {"application/json": operation.body, "multipart/form-data": operation.form}
+    contents = [_content(kind, schemas[model, "validation"]) for kind, model in bodies.items() if model is not None]
+    if contents:
+        described["requestBody"] = {"required": True, "content": dict(ChainMap(*contents))}
     if operation.query is not None:
         described["parameters"] = _parameters(components[operation.query.__name__])
     return described

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -13,6 +13,7 @@ from api.answers import FieldError, Problem
 from pipeline.errors import PipelineError
 from pipeline.options import InvalidOptionsError
 
+Model = TypeVar("Model", bound=BaseModel)
 MEDIA_TYPE: Final = "application/problem+json"
 AGAIN: Final = "Send the request again in a moment; GET /health/ready names a server that is away."
 #: What starlette refuses by itself, in our words: code and hint by HTTP status.
@@ -43,6 +44,14 @@ class InvalidRequestError(PipelineError):
         """What pydantic found, without the values: they may be secrets."""
         found = error.errors(include_url=False, include_input=False, include_context=False)
         return cls(tuple(FieldError(pointer=_pointer(item["loc"]), detail=item["msg"]) for item in found[:20]))
+
+
+def checked(kind: type[Model], values: Mapping[str, Any], context: dict[str, Any] | None = None) -> Model:
+    """*values* as a model; raises `request_invalid`."""
+    try:
+        return kind.model_validate(values, context=context)
+    except ValidationError as error:
+        raise InvalidRequestError.of(error) from None
 
 
 def _pointer(location: tuple[int | str, ...]) -> str:

@@ -7,6 +7,7 @@ from api.accounts.accounts import Accounts, Rules
 from api.accounts.api_tokens import ApiTokens
 from api.accounts.passwords import Passwords
 from api.accounts.sessions import Sessions
+from api.arrivals import Arrivals
 from api.callers import Callers
 from api.checks import Servers
 from api.doctor import Canary, Doctor
@@ -34,6 +35,7 @@ class Services(TypedDict):
     bus: Bus
     relay: Relay
     submissions: Submissions
+    arrivals: Arrivals
     progress: LiveProgress
     servers: Servers
     doctor: Doctor
@@ -88,6 +90,7 @@ async def wire(  # noqa: PLR0913 - the ports, and what differs between installat
         bus=bus,
         relay=relay,
         submissions=Submissions(documents, objects, presigner, relay, clock=clock, new_id=new_job_id),
+        arrivals=Arrivals(documents, objects, max_bytes=max_upload_bytes),
         progress=progress,
         servers=servers,
         doctor=Doctor(servers, canary, documents.workers, lanes, clock=clock),

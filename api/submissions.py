@@ -3,10 +3,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import BinaryIO, Final
+from typing import Final
 
 import structlog
 
+from api.arrivals import Arrival
 from api.endings import end
 from api.requests import UploadRequest
 from api.workers import live_reports, refuse_unknown_model
@@ -16,7 +17,7 @@ from pipeline.identity import reserved_key
 from pipeline.job import Job, JobOptions, Source, Status, fail
 from pipeline.outbox import Relay
 from pipeline.ports.documents import Documents
-from pipeline.ports.objects import ObjectStore, Presigner, UploadForm, UploadPut
+from pipeline.ports.objects import ObjectInfo, ObjectStore, Presigner, UploadForm, UploadPut
 from pipeline.topology import UPLOADS_BUCKET
 
 #: How long an announced file may take to arrive.
@@ -63,23 +64,29 @@ class Submissions:
         )
         return Announced(job, form, self._presigner.put(key, size_bytes=size, expires_seconds=UPLOAD_SECONDS))
 
-    async def receive(self, owner: str, wanted: UploadRequest, file: BinaryIO) -> Job:
-        """Store a job and send its *file*, from which on it goes the way of every upload.
+    async def receive(self, owner: str, arrival: Arrival) -> Job:
+        """Store a job and send its picture, from which on it goes the way of every upload.
 
         Raises:
             PipelineError: `model_unknown`, or `storage_unavailable`, and then the job has failed.
         """
-        job = await self._insert(owner, wanted)
+        job = await self._insert(owner, arrival.wanted)
         try:
-            await self._objects.put(
-                UPLOADS_BUCKET, job.source.key, file, content_type=wanted.content_type or "application/octet-stream"
-            )
+            await self._send(arrival, job.source.key)
         except Exception as error:
             log.warning("upload.failed", job_id=job.id, error=repr(error))
             lost = _not_stored()
             await end(self._documents.jobs, self._relay, fail(job, self._clock(), lost))
             raise lost from error
         return await self._documents.jobs.get(job.id) or job
+
+    async def _send(self, arrival: Arrival, key: str) -> None:
+        picture = arrival.picture
+        if isinstance(picture, ObjectInfo):
+            await self._objects.copy(UPLOADS_BUCKET, picture.key, key, if_match=picture.etag)
+            return
+        content_type = arrival.wanted.content_type or "application/octet-stream"
+        await self._objects.put(UPLOADS_BUCKET, key, picture, content_type=content_type)
 
     async def _insert(self, owner: str, wanted: UploadRequest) -> Job:
         now = self._clock()

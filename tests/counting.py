@@ -77,6 +77,10 @@ class CountedObjects:
             if_absent=if_absent,
         )
 
+    async def copy(self, bucket: str, key: str, to_key: str, *, if_match: str) -> None:
+        self.seen["copy"] += 1
+        await self._objects.copy(bucket, key, to_key, if_match=if_match)
+
     async def delete(self, bucket: str, key: str) -> None:
         self.seen["delete"] += 1
         await self._objects.delete(bucket, key)

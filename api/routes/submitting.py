@@ -1,14 +1,20 @@
 """Handlers that make jobs."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 from starlette.requests import Request
 from starlette.responses import Response
 
 from api.answers import UploadAnswer
-from api.exchange import answer, checked, read_form, read_json
+from api.arrivals import Asked
+from api.exchange import answer, kind_of, read_form, read_json, read_object, unsupported
 from api.jobs import show
-from api.operations import operation
+from api.operations import SMALL_BODY_BYTES, operation
+from api.problems import checked
 from api.requests import MAX_UPLOAD_BYTES, SubmissionForm, UploadRequest
 from api.services import Services
+from api.submission_requests import MAX_INLINE_BYTES, Submission, way_of
 from pipeline.wire import JobOut
 
 _REFUSALS = ("model_unknown", "options_invalid", "webhook_url_refused")
@@ -32,19 +38,37 @@ async def announce_upload(request: Request[Services]) -> Response:
 
 
 @operation(
-    "Submit a file with its options in one request",
+    "Submit a picture with its options in one request: as a form, inside JSON, or as an object that you have uploaded",
     answers={202: JobOut},
+    body=Submission,
     form=SubmissionForm,
-    refusals=(*_REFUSALS, "image_empty"),
+    refusals=(*_REFUSALS, "image_empty", "image_too_large", "object_missing"),
 )
 async def submit_job(request: Request[Services]) -> Response:
     """`POST /v1/jobs`."""
-    services = request.state
-    async with read_form(request, SubmissionForm) as form:
-        wanted = checked(UploadRequest, form.announcement(), _limits(services))
-        job = await services["submissions"].receive(request.user.owner, wanted, form.file.file)
+    services, owner = request.state, request.user.owner
+    async with _asked(request) as asked, services["arrivals"].opened(owner, asked) as arrival:
+        job = await services["submissions"].receive(owner, arrival)
     shown = show(job, services["progress"], public_url=services["public_url"])
     return answer(await services["queues"].told(job, shown), 202, {"location": shown.urls.self, "retry-after": "1"})
+
+
+@asynccontextmanager
+async def _asked(request: Request[Services]) -> AsyncIterator[Asked]:
+    match kind_of(request):
+        case "multipart/form-data":
+            async with read_form(request, SubmissionForm) as form:
+                yield form
+        case "application/json":
+            values = await read_object(request, limit=json_limit(request.state))
+            yield checked(way_of(values), values)
+        case _:
+            raise unsupported("multipart/form-data", "application/json")
+
+
+def json_limit(services: Services) -> int:
+    """The most bytes of a JSON body: base64 makes four of three."""
+    return min(MAX_INLINE_BYTES, services["max_upload_bytes"]) * 4 // 3 + SMALL_BODY_BYTES
 
 
 def _limits(services: Services) -> dict[str, int]:

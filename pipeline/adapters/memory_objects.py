@@ -48,6 +48,10 @@ class MemoryObjects:
         self.stored[bucket, key] = (info, data)
         return etag
 
+    async def copy(self, bucket: str, key: str, to_key: str, *, if_match: str) -> None:
+        info, body = await self.read(bucket, key, if_match=if_match)
+        await self.put(bucket, to_key, body, content_type="", metadata=info.metadata)
+
     async def delete(self, bucket: str, key: str) -> None:
         self.stored.pop((bucket, key), None)
 

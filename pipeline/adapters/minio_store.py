@@ -125,6 +125,14 @@ class MinioObjects:
             raise PreconditionError(key) from error  # S3 calls it missing: the version that was seen is gone
         return answer.headers["etag"].strip('"')
 
+    async def copy(self, bucket: str, key: str, to_key: str, *, if_match: str) -> None:
+        """See `ObjectStore.copy`."""
+        source = {"x-amz-copy-source": f"/{bucket}/{quote(key, safe='/~')}"}
+        source["x-amz-copy-source-if-match"] = f'"{if_match}"'
+        answer = await self._send("PUT", bucket, to_key, headers=source)
+        if b"<Error>" in answer.content:  # S3 answers 200 at its head and may fail behind it
+            raise storage_unavailable("objects, a copy broke off")
+
     async def delete(self, bucket: str, key: str) -> None:
         """See `ObjectStore.delete`."""
         await self._send("DELETE", bucket, key)

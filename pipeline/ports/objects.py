@@ -69,6 +69,14 @@ class ObjectStore(Protocol):
             KeyRefusedError: Nothing of this name can be there.
         """
 
+    async def copy(self, bucket: str, key: str, to_key: str, *, if_match: str) -> None:
+        """Copy one version of an object, with its metadata, to another key of its bucket, within the store.
+
+        Raises:
+            ObjectMissingError: There is no such object.
+            PreconditionError: It has another ETag than *if_match*.
+        """
+
     async def delete(self, bucket: str, key: str) -> None:
         """Delete an object; one that is absent is no error."""
 

@@ -278,3 +278,22 @@ async def test_credentials_that_do_not_suffice_are_an_outage_of_ours_and_no_faul
         await objects.put("outputs", "a", b"x", content_type="")
     assert refused.value.code == "storage_unavailable"
     await objects.close()
+
+
+async def test_a_copy_has_the_bytes_and_the_metadata_of_its_source(store: Opened) -> None:
+    source, copy = store.key("é a+b%2F.png"), store.key("copy")
+    etag = await store.api.put("uploads", source, b"body", content_type="image/png", metadata={"up-scale": "2"})
+    await store.api.copy("uploads", source, copy, if_match=etag)
+    info, body = await store.ingest.read("uploads", copy)
+    assert (body, info.metadata["up-scale"]) == (b"body", "2")
+
+
+async def test_nothing_is_copied_but_the_version_that_was_seen(store: Opened) -> None:
+    with pytest.raises(ObjectMissingError):
+        await store.api.copy("uploads", store.key("never"), store.key("copy"), if_match="0" * 32)
+    seen = await store.api.put("uploads", store.key("a"), b"one", content_type="image/png")
+    await store.api.put("uploads", store.key("a"), b"two", content_type="image/png")
+    with pytest.raises(PreconditionError):
+        await store.api.copy("uploads", store.key("a"), store.key("copy"), if_match=seen)
+    with pytest.raises(ObjectMissingError):
+        await store.ingest.head("uploads", store.key("copy"))

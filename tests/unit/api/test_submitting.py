@@ -287,8 +287,9 @@ def test_a_broken_form_is_refused(world: World) -> None:
     assert problem(world.alice.post("/v1/jobs", content=b"x", headers=kind)) == (400, "request_malformed")
 
 
-def test_a_form_field_that_is_no_form_is_refused(world: World) -> None:
-    assert problem(world.alice.post("/v1/jobs", json={})) == (415, "type_unsupported")
+def test_a_body_that_is_neither_a_form_nor_json_is_refused(world: World) -> None:
+    kind = {"content-type": "application/x-www-form-urlencoded"}
+    assert problem(world.alice.post("/v1/jobs", content=b"a=b", headers=kind)) == (415, "type_unsupported")
 
 
 def test_odd_content_types_of_a_file_are_dropped(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
