@@ -5,13 +5,13 @@ import random
 from typing import Final
 
 from notifier.deliveries import MongoDeliveries
-from notifier.egress import Egress
 from notifier.sender import Sender, posting
 from notifier.settings import Settings
 from notifier.worker import announcing
 from pipeline.adapters import mongo, nats_bus
 from pipeline.clock import now
 from pipeline.consumer import consume, settling
+from pipeline.egress import Egress
 from pipeline.lease import Lease
 from pipeline.lifecycle import serve
 from pipeline.logs import configure

@@ -10,10 +10,10 @@ from typing import Any, Final
 import structlog
 
 from notifier.deliveries import Attempt, Delivery, DeliveryStatus, DeliveryStore
-from notifier.egress import Egress, EgressError
 from notifier.schedule import next_delay, retry_after_seconds
 from notifier.signing import signed_headers
 from pipeline.clock import Clock
+from pipeline.egress import Egress, EgressError
 from pipeline.lease import USUAL
 from pipeline.ports.documents import AccountStore
 

@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 from ipaddress import ip_network
 
 from notifier.deliveries import Attempt, Delivery, MemoryDeliveries, delivery_id
-from notifier.egress import Egress
 from notifier.sender import Post, Sender, posting
 from pipeline.adapters.memory import MemoryAccounts
+from pipeline.egress import Egress
 from tests.receiver import Received, Receiver
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"

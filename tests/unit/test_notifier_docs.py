@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 from standardwebhooks import WebhookVerificationError
 
-from notifier import egress, sender
-from notifier.egress import DEADLINE_SECONDS, MAX_RESPONSE_BYTES
+from notifier import sender
 from notifier.schedule import SCHEDULE_SECONDS
 from notifier.settings import Settings
 from notifier.signing import signed_headers
 from notifier.worker import TOLD
+from pipeline import egress
+from pipeline.egress import DEADLINE_SECONDS, MAX_RESPONSE_BYTES
 
 PAGE = (Path(__file__).parents[2] / "docs" / "webhooks.md").read_text()
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"

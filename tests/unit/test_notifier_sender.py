@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from notifier.deliveries import Attempt, Delivery, DeliveryStatus, MemoryDeliveries, delivery_id
-from notifier.egress import Egress
 from notifier.sender import SLOTS, SLOTS_PER_ENDPOINT, Sender, posting
+from pipeline.egress import Egress
 from pipeline.lease import USUAL
 from tests.receiver import receiving
 from tests.unit.notifier_desk import LOOPBACK, Office, Time, due, running, sender_of

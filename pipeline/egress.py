@@ -7,9 +7,9 @@ change its mind in between. TLS still verifies the name. No redirects, no proxie
 import asyncio
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final
@@ -138,7 +138,7 @@ class GuardedBackend(httpcore2.AsyncNetworkBackend):
 
 
 class Egress:
-    """The client that calls receivers."""
+    """The client that goes out to receivers of webhooks, and for pictures at addresses that users name."""
 
     def __init__(
         self,
@@ -163,10 +163,19 @@ class Egress:
 
     async def post(self, url: str, *, headers: Mapping[str, str], body: bytes) -> Reply:
         """POST once; raises `EgressError` when no answer came within the deadline. Any status is an answer."""
+        async with self.stream("POST", url, headers=headers, body=body) as response:
+            await _read_some(response)
+            return Reply(response.status, headers_of(response))
+
+    @asynccontextmanager
+    async def stream(
+        self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None = None
+    ) -> AsyncIterator[httpcore2.Response]:
+        """Ask once; the deadline covers the block too, in which the answer is read. Raises as `post`."""
         target = checked_url(url)
         try:
-            async with asyncio.timeout(self._deadline_seconds):
-                return await self._exchange(target, headers, body)
+            async with asyncio.timeout(self._deadline_seconds), self._exchange(method, target, headers, body) as answer:
+                yield answer
         except (TimeoutError, httpcore2.TimeoutException) as error:
             raise EgressError("timed_out", f"no answer within {self._deadline_seconds:g} s") from error
         except httpcore2.ConnectError as error:
@@ -182,13 +191,17 @@ class Egress:
     async def _resolve(self, host: str, port: int) -> Sequence[str]:
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._resolver, host, port)
 
-    async def _exchange(self, url: httpx2.URL, headers: Mapping[str, str], body: bytes) -> Reply:
+    def _exchange(
+        self, method: str, url: httpx2.URL, headers: Mapping[str, str], body: bytes | None
+    ) -> AbstractAsyncContextManager[httpcore2.Response]:
         target = httpcore2.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
         sent = {"host": url.netloc.decode("ascii"), "user-agent": "Enlarger", "accept": "*/*", **headers}
-        async with self._pool.stream("POST", target, headers=list(sent.items()), content=body) as response:
-            await _read_some(response)
-            names = ((name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in response.headers)
-            return Reply(response.status, dict(names))
+        return self._pool.stream(method, target, headers=list(sent.items()), content=body)
+
+
+def headers_of(response: httpcore2.Response) -> dict[str, str]:
+    """The headers by their names in lower case; of a repeated one the last."""
+    return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers}
 
 
 async def _read_some(response: httpcore2.Response) -> None:

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notifier.egress import MAX_RESPONSE_BYTES, Egress, EgressError, Network, checked_url, reachable, resolve
 from notifier.sender import SLOTS
 from notifier.settings import Settings
+from pipeline.egress import MAX_RESPONSE_BYTES, Egress, EgressError, Network, checked_url, reachable, resolve
 from tests.receiver import receiving
 
 LOOPBACK = (ip_network("127.0.0.0/8"),)
