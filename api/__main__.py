@@ -12,6 +12,7 @@ import uvicorn
 
 from api.accounts.accounts import Rules
 from api.app import create_app
+from api.fetching import FETCH_SECONDS
 from api.services import Services, wire
 from api.settings import Settings
 from pipeline.adapters import mongo, nats_bus
@@ -19,6 +20,7 @@ from pipeline.adapters.minio_credentials import MinioCredentials
 from pipeline.adapters.minio_presign import MinioPresigner
 from pipeline.adapters.minio_store import Endpoint, MinioObjects
 from pipeline.clock import now
+from pipeline.egress import Egress
 from pipeline.lifecycle import serve
 from pipeline.logs import configure
 
@@ -35,6 +37,7 @@ async def run(settings: Settings) -> None:
     objects = MinioObjects(endpoint)
     parent = settings.password_tenants.get_secret_value()
     client = mongo.connect(url)
+    egress = Egress(settings.egress_allow, deadline_seconds=FETCH_SECONDS)
     try:
         services = await wire(
             mongo.documents(mongo.database(client, url)),
@@ -42,6 +45,7 @@ async def run(settings: Settings) -> None:
             MinioPresigner(public),
             bus,
             credentials=MinioCredentials(endpoint.origin, parent, public_origin=public.origin),
+            egress=egress,
             clock=now,
             public_url=settings.public_url or f"http://{settings.api_host}:{settings.api_port}",
             max_upload_bytes=settings.max_upload_bytes,
@@ -49,6 +53,7 @@ async def run(settings: Settings) -> None:
         )
         await serve(bus, partial(answer, settings, services), services["relay"].run)
     finally:
+        await egress.close()
         await bus.close()
         await objects.close()
         await client.close()

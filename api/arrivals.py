@@ -7,9 +7,19 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, BinaryIO, TypeAlias
 
+from api.fetching import Fetcher
 from api.problems import checked
-from api.requests import MAX_UPLOAD_BYTES, SubmissionForm, UploadRequest
-from api.submission_requests import InlineSubmission, StoredSubmission, decoded, filename_of, named_by
+from api.refusals import empty, too_large
+from api.requests import MAX_UPLOAD_BYTES, SubmissionForm, UploadRequest, content_type_of
+from api.submission_requests import (
+    InlineSubmission,
+    JsonSubmission,
+    RemoteSubmission,
+    cleaned,
+    decoded,
+    filename_of,
+    named_by,
+)
 from pipeline.errors import PipelineError
 from pipeline.identity import job_of_key, owner_of
 from pipeline.ports.documents import Documents, JobStore
@@ -17,7 +27,7 @@ from pipeline.ports.objects import ObjectInfo, ObjectMissingError, ObjectStore
 from pipeline.topology import UPLOADS_BUCKET
 
 #: What names a picture.
-Asked: TypeAlias = SubmissionForm | InlineSubmission | StoredSubmission
+Asked: TypeAlias = SubmissionForm | JsonSubmission
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +41,10 @@ class Arrival:
 class Arrivals:
     """Gets pictures here; collaborators are injected. *max_bytes* is the most that one may have."""
 
-    def __init__(self, documents: Documents, objects: ObjectStore, *, max_bytes: int) -> None:
+    def __init__(self, documents: Documents, objects: ObjectStore, fetcher: Fetcher, *, max_bytes: int) -> None:
         self._jobs = documents.jobs
         self._objects = objects
+        self._fetcher = fetcher
         self._max_bytes = max_bytes
 
     @asynccontextmanager
@@ -41,8 +52,8 @@ class Arrivals:
         """What *asked* names, readable until the block ends.
 
         Raises:
-            PipelineError: `request_invalid`, `image_empty`, `image_too_large`, or `object_missing` where it is
-                another owner's too.
+            PipelineError: `request_invalid`, `image_empty`, `image_too_large`, `object_missing` (where it is another
+                owner's too), or what `Fetcher.fetched` raises.
         """
         if isinstance(asked, SubmissionForm):
             yield Arrival(self._announcement(asked.announcement()), asked.file.file)
@@ -50,17 +61,24 @@ class Arrivals:
             body = await asyncio.to_thread(decoded, asked.base64)  # the loop goes on meanwhile
             name = asked.filename or named_by(body)
             yield Arrival(self._wanted(asked, name, len(body)), io.BytesIO(body))
+        elif isinstance(asked, RemoteSubmission):
+            async with self._fetcher.fetched(asked.url) as fetched:
+                name = asked.filename or cleaned(fetched.name) or named_by(fetched.head)
+                wanted = self._wanted(asked, name, fetched.size_bytes, content_type_of(fetched.content_type))
+                yield Arrival(wanted, fetched.file)
         else:
             info = await self._stored(owner, asked.key)
             yield Arrival(self._wanted(asked, filename_of(asked.key, "key"), info.bytes), info)
 
-    def _wanted(self, asked: InlineSubmission | StoredSubmission, name: str, size_bytes: int) -> UploadRequest:
+    def _wanted(
+        self, asked: JsonSubmission, name: str, size_bytes: int, content_type: str | None = None
+    ) -> UploadRequest:
         if size_bytes == 0:
-            raise PipelineError("The file is empty.", code="image_empty", hint="Send a picture.")
+            raise empty()
         if size_bytes > self._max_bytes:
             raise too_large(self._max_bytes)
         wishes = {"options": asked.options, "webhook": asked.webhook, "metadata": asked.metadata}
-        return self._announcement({"filename": name, "size_bytes": size_bytes, **wishes})
+        return self._announcement({"filename": name, "size_bytes": size_bytes, "content_type": content_type, **wishes})
 
     def _announcement(self, fields: dict[str, Any]) -> UploadRequest:
         return checked(UploadRequest, fields, {MAX_UPLOAD_BYTES: self._max_bytes})
@@ -82,9 +100,3 @@ async def whose(jobs: JobStore, key: str) -> str | None:
         return owner_of(key)
     job = await jobs.get(job_id)
     return job.owner if job else None
-
-
-def too_large(limit: int) -> PipelineError:
-    """Refuse a picture of more than *limit* bytes."""
-    hint = f"The limit is {limit} bytes (ENLARGER_MAX_UPLOAD_BYTES)."
-    return PipelineError("The file has too many bytes.", code="image_too_large", hint=hint)

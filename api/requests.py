@@ -111,6 +111,12 @@ def _not_empty(file: UploadFile) -> UploadFile:
     return file
 
 
+def content_type_of(header: str) -> str | None:
+    """The media type that a header says, without its parameters; None where it is no usual one."""
+    said = header.partition(";")[0].strip().lower()
+    return said if re.fullmatch(CONTENT_TYPE, said) else None
+
+
 def _folder(prefix: str) -> str:
     if prefix.startswith("/") or (prefix and not prefix.endswith("/")):
         raise ValueError("should be a folder such as trip/ with its slash, or empty for all keys")
@@ -160,11 +166,10 @@ class SubmissionForm(_Request):
 
     def announcement(self) -> dict[str, Any]:
         """The same wishes as fields of an `UploadRequest`, which is where names and sizes are checked."""
-        said = (self.file.content_type or "").partition(";")[0].strip().lower()
         return {
             "filename": self.file.filename,
             "size_bytes": self.file.size,
-            "content_type": said if re.fullmatch(CONTENT_TYPE, said) else None,
+            "content_type": content_type_of(self.file.content_type or ""),
             "options": self.options,
             "webhook": self.webhook,
             "metadata": self.metadata,

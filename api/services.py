@@ -11,12 +11,14 @@ from api.arrivals import Arrivals
 from api.callers import Callers
 from api.checks import Servers
 from api.doctor import Canary, Doctor
+from api.fetching import Fetcher
 from api.lanes import Lanes
 from api.metrics import Metrics
 from api.progress import LiveProgress
 from api.queues import Queues
 from api.submissions import Submissions
 from pipeline.clock import Clock
+from pipeline.egress import Egress
 from pipeline.identity import new_id, new_job_id, new_token
 from pipeline.outbox import Relay
 from pipeline.ports.bus import Bus
@@ -59,6 +61,7 @@ async def wire(  # noqa: PLR0913 - the ports, and what differs between installat
     bus: Bus,
     *,
     credentials: CredentialStore,
+    egress: Egress,
     clock: Clock,
     public_url: str,
     max_upload_bytes: int,
@@ -90,7 +93,7 @@ async def wire(  # noqa: PLR0913 - the ports, and what differs between installat
         bus=bus,
         relay=relay,
         submissions=Submissions(documents, objects, presigner, relay, clock=clock, new_id=new_job_id),
-        arrivals=Arrivals(documents, objects, max_bytes=max_upload_bytes),
+        arrivals=Arrivals(documents, objects, Fetcher(egress, max_bytes=max_upload_bytes), max_bytes=max_upload_bytes),
         progress=progress,
         servers=servers,
         doctor=Doctor(servers, canary, documents.workers, lanes, clock=clock),

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field, SecretStr
 
-from pipeline.settings import ObjectConnections
+from pipeline.settings import Networks, ObjectConnections
 
 
 class Settings(ObjectConnections):
@@ -12,7 +12,8 @@ class Settings(ObjectConnections):
 
     `public_url` and `minio_public_url` default to the addresses that this process itself uses. `password_tenants` is
     that of the object store's account `tenants`, which S3 credentials of homes are made under; `password_sessions`
-    signs access tokens. `registration` says whether anybody may make an account.
+    signs access tokens. `registration` says whether anybody may make an account. `egress_allow` are private networks
+    that pictures may be fetched from.
     """
 
     api_host: str = "127.0.0.1"
@@ -20,8 +21,7 @@ class Settings(ObjectConnections):
     password_tenants: SecretStr
     public_url: str | None = None
     minio_public_url: str | None = None
-    password_sessions: SecretStr = Field(min_length=32)
-    access_token_seconds: int = Field(1800, ge=60, le=86_400)
-    refresh_token_seconds: int = Field(604_800, ge=60, le=30 * 86_400)
-    registration: Literal["on", "off"] = "off"
+    that of the object store's account `tenants`, which S3 credentials of homes are made under; `password_sessions`
+    signs access tokens. `registration` says whether anybody may make an account. `egress_allow` are private networks
+    that pictures may be fetched from.
     max_upload_bytes: int = Field(100 * 1024 * 1024, ge=1)

@@ -1,4 +1,4 @@
-"""What `POST /v1/jobs` takes as JSON: the picture itself, or an object that is in the store already."""
+"""What `POST /v1/jobs` takes as JSON: the picture itself, its address, or an object in the store."""
 
 import base64
 import binascii
@@ -16,6 +16,7 @@ from pipeline.options import MAX_KEY_BYTES, Options
 
 #: A picture inside JSON is held in memory, more than once; larger ones have other ways.
 MAX_INLINE_BYTES: Final = 32 * 1024 * 1024
+MAX_URL: Final = 2048
 _DATA_URL: Final = re.compile(r"data:image/[a-z0-9.+-]{1,64};base64,")
 #: For readers of the description; `decoded` is faster and says the same.
 _BASE64: Final = {
@@ -42,6 +43,13 @@ class InlineSubmission(_Wished):
     filename: Filename | None = None
 
 
+class RemoteSubmission(_Wished):
+    """A picture at an address on the public internet, or in a network that the service may reach."""
+
+    url: Annotated[str, StringConstraints(pattern=r"^[Hh][Tt][Tt][Pp][Ss]?://[!-~]+$", max_length=MAX_URL)]
+    filename: Filename | None = None
+
+
 class StoredSubmission(_Wished):
     """An upload of yours; the job works on a copy of it as it is now."""
 
@@ -49,9 +57,13 @@ class StoredSubmission(_Wished):
     key: Annotated[str, StringConstraints(min_length=1, max_length=MAX_KEY_BYTES)]
 
 
-JsonSubmission = InlineSubmission | StoredSubmission
+JsonSubmission = InlineSubmission | RemoteSubmission | StoredSubmission
 #: Which field tells which way is meant.
-_WAYS: Final[dict[str, type[JsonSubmission]]] = {"base64": InlineSubmission, "key": StoredSubmission}
+_WAYS: Final[dict[str, type[JsonSubmission]]] = {
+    "base64": InlineSubmission,
+    "url": RemoteSubmission,
+    "key": StoredSubmission,
+}
 
 
 class Submission(RootModel[JsonSubmission]):
@@ -63,7 +75,7 @@ def way_of(values: dict[str, Any]) -> type[JsonSubmission]:
     for name, kind in _WAYS.items():
         if name in values:
             return kind
-    raise InvalidRequestError((FieldError(pointer="#", detail="Give base64, or bucket and key"),))
+    raise InvalidRequestError((FieldError(pointer="#", detail="Give base64, or url, or bucket and key"),))
 
 
 def decoded(text: str) -> bytes:
@@ -81,6 +93,14 @@ def filename_of(path: str, field: str) -> str:
         return clean_filename(path)
     except ValueError as error:
         raise wrong(field, f"Value error, {error}") from None
+
+
+def cleaned(name: str) -> str | None:
+    """*name* as the end of a key; None where nothing is left of it."""
+    try:
+        return clean_filename(name)
+    except ValueError:
+        return None
 
 
 def named_by(head: bytes) -> str:

@@ -53,6 +53,8 @@ CODES: Final[dict[str, HTTPStatus]] = {
     "token_not_found": HTTPStatus.NOT_FOUND,
     "type_unsupported": HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     "unanswered": HTTPStatus.SERVICE_UNAVAILABLE,
+    "url_refused": HTTPStatus.UNPROCESSABLE_ENTITY,
+    "url_unreachable": HTTPStatus.UNPROCESSABLE_ENTITY,
     "webhook_url_refused": HTTPStatus.UNPROCESSABLE_ENTITY,
     "worker_crashed": HTTPStatus.INTERNAL_SERVER_ERROR,
 }

@@ -17,6 +17,11 @@ from api.services import Services
 from api.submission_requests import MAX_INLINE_BYTES, Submission, way_of
 from pipeline.wire import JobOut
 
+#: What can be wrong with the picture, whichever way it comes.
+_ARRIVALS = (
+    *("image_empty", "image_too_large", "object_missing"),
+    *("format_unsupported", "url_refused", "url_unreachable"),
+)
 _REFUSALS = ("model_unknown", "options_invalid", "webhook_url_refused")
 
 
@@ -38,11 +43,11 @@ async def announce_upload(request: Request[Services]) -> Response:
 
 
 @operation(
-    "Submit a picture with its options in one request: as a form, inside JSON, or as an object that you have uploaded",
+    "Submit a picture with its options in one request: as a form, inside JSON, by its URL, or by its key",
     answers={202: JobOut},
     body=Submission,
     form=SubmissionForm,
-    refusals=(*_REFUSALS, "image_empty", "image_too_large", "object_missing"),
+    refusals=(*_REFUSALS, *_ARRIVALS),
 )
 async def submit_job(request: Request[Services]) -> Response:
     """`POST /v1/jobs`."""

@@ -1,10 +1,12 @@
 """The application on memory ports; every answer that a test gets is held against the OpenAPI description."""
 
 import re
+import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from ipaddress import ip_network
 from typing import Any
 
 import httpx2
@@ -24,10 +26,12 @@ from pipeline.adapters.memory_credentials import MemoryCredentials
 from pipeline.adapters.memory_objects import MemoryObjects
 from pipeline.adapters.minio_presign import MinioPresigner
 from pipeline.adapters.minio_store import Endpoint
+from pipeline.egress import Egress
 from pipeline.identity import fingerprint, new_job_id
 from pipeline.job import Failure, Job, Output, Source, Status
 from pipeline.ports.documents import Documents, Token
 
+LOOPBACK = (ip_network("127.0.0.0/8"),)
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
 MAX_UPLOAD_BYTES = 300_000
 #: Anybody may register, and a hash costs next to nothing.
@@ -114,17 +118,20 @@ def world(rules: Rules) -> Iterator[World]:
 
     @asynccontextmanager
     async def open_services() -> AsyncIterator[Services]:
+        egress = Egress(LOOPBACK, tls=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), deadline_seconds=5)
         yield await wire(
             built.documents,
             built.objects,
             MinioPresigner(Endpoint.parse("http://key:secret@objects.test:9000")),
             built.bus,
             credentials=MemoryCredentials(),
+            egress=egress,
             clock=built.clock,
             public_url="http://api.test",
             max_upload_bytes=MAX_UPLOAD_BYTES,
             rules=rules,
         )
+        await egress.close()
 
     with TestClient(create_app(open_services)) as running:
         built.portal = running.portal
