@@ -65,8 +65,10 @@ def _operation(method: str, operation: Operation, schemas: Schemas, components: 
     contents = [_content(kind, schemas[model, "validation"]) for kind, model in bodies.items() if model is not None]
     if contents:
         described["requestBody"] = {"required": True, "content": dict(ChainMap(*contents))}
-    if operation.query is not None:
-        described["parameters"] = _parameters(components[operation.query.__name__])
+    query = [] if operation.query is None else _parameters(components[operation.query.__name__])
+    headers = [{"name": name, "in": "header", "schema": dict(schema)} for name, schema in operation.headers.items()]
+    if query or headers:
+        described["parameters"] = query + headers
     return described
 
 

@@ -1,7 +1,8 @@
 """Routes as data: what a call takes, answers and refuses is declared once, then enforced and described from that."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Final, Literal
 
 from pydantic import BaseModel
@@ -34,6 +35,7 @@ class Operation:
         query: Model of the query string.
         refusals: Error codes of its own; those that follow from the other fields are added in `codes`.
         scope: What a token must be good for; "any": every valid token will do. Where nothing is said, `scope_of` tells.
+        headers: JSON Schema of each request header that it heeds.
     """
 
     handler: Handler
@@ -45,6 +47,7 @@ class Operation:
     query: type[BaseModel] | None = None
     refusals: tuple[str, ...] = ()
     scope: Scope | Literal["any"] | None = None
+    headers: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
 
     @property
     def codes(self) -> list[str]:
@@ -64,7 +67,7 @@ class Operation:
         return self.scope or f"{area}:{'read' if method == 'GET' else 'write'}"
 
 
-def operation(  # noqa: PLR0913 - the fields of an operation
+def operation(  # noqa: PLR0913 - the fields of an `Operation`
     summary: str,
     *,
     answers: Mapping[int, type[BaseModel] | None],
@@ -74,9 +77,10 @@ def operation(  # noqa: PLR0913 - the fields of an operation
     query: type[BaseModel] | None = None,
     refusals: tuple[str, ...] = (),
     scope: Scope | Literal["any"] | None = None,
+    headers: Mapping[str, Mapping[str, object]] = MappingProxyType({}),
 ) -> Callable[[Handler], Operation]:
     """Declare the function below an `Operation`; the arguments are its fields."""
-    return lambda handler: Operation(handler, summary, answers, access, body, form, query, refusals, scope)
+    return lambda handler: Operation(handler, summary, answers, access, body, form, query, refusals, scope, headers)
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,7 +64,7 @@ async def on_pipeline_error(request: Request, error: Exception) -> Response:
     headers = {}
     if error.http_status is HTTPStatus.UNAUTHORIZED:
         headers["www-authenticate"] = "Bearer"
-    if error.http_status is HTTPStatus.SERVICE_UNAVAILABLE:
+    if error.http_status is HTTPStatus.SERVICE_UNAVAILABLE or error.code == "idempotency_in_flight":
         headers["retry-after"] = "1"
     return _problem(request, error, headers)
 

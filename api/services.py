@@ -12,6 +12,7 @@ from api.callers import Callers
 from api.checks import Servers
 from api.doctor import Canary, Doctor
 from api.fetching import Fetcher
+from api.idempotency import Once
 from api.lanes import Lanes
 from api.metrics import Metrics
 from api.progress import LiveProgress
@@ -38,6 +39,7 @@ class Services(TypedDict):
     relay: Relay
     submissions: Submissions
     arrivals: Arrivals
+    once: Once
     progress: LiveProgress
     servers: Servers
     doctor: Doctor
@@ -92,7 +94,8 @@ async def wire(  # noqa: PLR0913 - the ports, and what differs between installat
         presigner=presigner,
         bus=bus,
         relay=relay,
-        submissions=Submissions(documents, objects, presigner, relay, clock=clock, new_id=new_job_id),
+        submissions=Submissions(documents, objects, presigner, relay, clock=clock),
+        once=Once(documents.claims, clock=clock, new_id=new_job_id),
         arrivals=Arrivals(documents, objects, Fetcher(egress, max_bytes=max_upload_bytes), max_bytes=max_upload_bytes),
         progress=progress,
         servers=servers,

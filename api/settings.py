@@ -21,7 +21,9 @@ class Settings(ObjectConnections):
     password_tenants: SecretStr
     public_url: str | None = None
     minio_public_url: str | None = None
-    that of the object store's account `tenants`, which S3 credentials of homes are made under; `password_sessions`
-    signs access tokens. `registration` says whether anybody may make an account. `egress_allow` are private networks
-    that pictures may be fetched from.
+    egress_allow: Networks = ()
+    password_sessions: SecretStr = Field(min_length=32)
+    access_token_seconds: int = Field(1800, ge=60, le=86_400)
+    refresh_token_seconds: int = Field(604_800, ge=60, le=30 * 86_400)
+    registration: Literal["on", "off"] = "off"
     max_upload_bytes: int = Field(100 * 1024 * 1024, ge=1)

@@ -1,14 +1,14 @@
 """New jobs: announced for a file that the client sends to the object store, or with a file that we send there."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 import structlog
 
 from api.arrivals import Arrival
 from api.endings import end
+from api.idempotency import Making
 from api.requests import UploadRequest
 from api.workers import live_reports, refuse_unknown_model
 from pipeline.clock import Clock
@@ -17,7 +17,7 @@ from pipeline.identity import reserved_key
 from pipeline.job import Job, JobOptions, Source, Status, fail
 from pipeline.outbox import Relay
 from pipeline.ports.documents import Documents
-from pipeline.ports.objects import ObjectInfo, ObjectStore, Presigner, UploadForm, UploadPut
+from pipeline.ports.objects import ObjectInfo, ObjectMissingError, ObjectStore, Presigner, UploadForm, UploadPut
 from pipeline.topology import UPLOADS_BUCKET
 
 #: How long an announced file may take to arrive.
@@ -33,6 +33,7 @@ class Announced:
     job: Job
     form: UploadForm
     put: UploadPut
+    expires_at: datetime
 
 
 class Submissions:
@@ -46,39 +47,55 @@ class Submissions:
         relay: Relay,
         *,
         clock: Clock,
-        new_id: Callable[[], str],
     ) -> None:
         self._documents = documents
         self._objects = objects
         self._presigner = presigner
         self._relay = relay
         self._clock = clock
-        self._new_id = new_id
 
-    async def announce(self, owner: str, wanted: UploadRequest) -> Announced:
+    async def announce(self, owner: str, wanted: UploadRequest, making: Making) -> Announced:
         """Store a job that waits for its file; raises `model_unknown`."""
-        job = await self._insert(owner, wanted)
+        job = await self._job(owner, wanted, making)
         key, size = job.source.key, wanted.size_bytes
         form = self._presigner.form(
             key, size_bytes=size, content_type=wanted.content_type, expires_seconds=UPLOAD_SECONDS
         )
-        return Announced(job, form, self._presigner.put(key, size_bytes=size, expires_seconds=UPLOAD_SECONDS))
+        put = self._presigner.put(key, size_bytes=size, expires_seconds=UPLOAD_SECONDS)
+        return Announced(job, form, put, self._clock() + timedelta(seconds=UPLOAD_SECONDS))
 
-    async def receive(self, owner: str, arrival: Arrival) -> Job:
+    async def receive(self, owner: str, arrival: Arrival, making: Making) -> Job:
         """Store a job and send its picture, from which on it goes the way of every upload.
 
         Raises:
             PipelineError: `model_unknown`, or `storage_unavailable`, and then the job has failed.
         """
-        job = await self._insert(owner, arrival.wanted)
+        job = await self._job(owner, arrival.wanted, making)
         try:
-            await self._send(arrival, job.source.key)
+            if not making.known or await self._unsent(job):
+                await self._send(arrival, job.source.key)
         except Exception as error:
             log.warning("upload.failed", job_id=job.id, error=repr(error))
             lost = _not_stored()
-            await end(self._documents.jobs, self._relay, fail(job, self._clock(), lost))
+            if not job.terminal:
+                await end(self._documents.jobs, self._relay, fail(job, self._clock(), lost))
             raise lost from error
         return await self._documents.jobs.get(job.id) or job
+
+    async def _job(self, owner: str, wanted: UploadRequest, making: Making) -> Job:
+        """The job that is made, or was by a try that nobody heard the end of."""
+        known = await self._documents.jobs.get(making.id) if making.known else None
+        return known or await self._insert(owner, wanted, making.id)
+
+    async def _unsent(self, job: Job) -> bool:
+        """Whether the picture has yet to be sent; one that comes to a failed job starts a new run."""
+        if job.status not in (Status.AWAITING_UPLOAD, Status.FAILED):
+            return False
+        try:
+            await self._objects.head(UPLOADS_BUCKET, job.source.key)
+        except ObjectMissingError:
+            return True
+        return False
 
     async def _send(self, arrival: Arrival, key: str) -> None:
         picture = arrival.picture
@@ -88,11 +105,10 @@ class Submissions:
         content_type = arrival.wanted.content_type or "application/octet-stream"
         await self._objects.put(UPLOADS_BUCKET, key, picture, content_type=content_type)
 
-    async def _insert(self, owner: str, wanted: UploadRequest) -> Job:
+    async def _insert(self, owner: str, wanted: UploadRequest, job_id: str) -> Job:
         now = self._clock()
         if wanted.options.model is not None:
             refuse_unknown_model(wanted.options.model, await live_reports(self._documents.workers, now))
-        job_id = self._new_id()
         key = reserved_key(job_id, wanted.filename)
         job = Job(
             id=job_id,

@@ -6,15 +6,18 @@ from contextlib import asynccontextmanager
 from starlette.requests import Request
 from starlette.responses import Response
 
+from api import idempotency
 from api.answers import UploadAnswer
 from api.arrivals import Asked
 from api.exchange import answer, kind_of, read_form, read_json, read_object, unsupported
-from api.jobs import show
+from api.idempotency import REPLAYED, Making
+from api.jobs import find, show
 from api.operations import SMALL_BODY_BYTES, operation
 from api.problems import checked
 from api.requests import MAX_UPLOAD_BYTES, SubmissionForm, UploadRequest
 from api.services import Services
 from api.submission_requests import MAX_INLINE_BYTES, Submission, way_of
+from pipeline.job import Job
 from pipeline.wire import JobOut
 
 #: What can be wrong with the picture, whichever way it comes.
@@ -22,6 +25,8 @@ _ARRIVALS = (
     *("image_empty", "image_too_large", "object_missing"),
     *("format_unsupported", "url_refused", "url_unreachable"),
 )
+_KEYS = ("idempotency_key_invalid", "idempotency_key_reused", "idempotency_in_flight")
+_HEADERS = {idempotency.HEADER: idempotency.SCHEMA}
 _REFUSALS = ("model_unknown", "options_invalid", "webhook_url_refused")
 
 
@@ -29,17 +34,19 @@ _REFUSALS = ("model_unknown", "options_invalid", "webhook_url_refused")
     "Announce a job; the answer says where to send its file, as a form or as a PUT, within an hour",
     answers={201: UploadAnswer},
     body=UploadRequest,
-    refusals=_REFUSALS,
+    refusals=(*_REFUSALS, *_KEYS),
+    headers=_HEADERS,
 )
 async def announce_upload(request: Request[Services]) -> Response:
     """`POST /v1/uploads`."""
     services = request.state
     wanted = await read_json(request, UploadRequest, _limits(services))
-    announced = await services["submissions"].announce(request.user.owner, wanted)
+    async with services["once"].making(request, wanted) as making:
+        announced = await services["submissions"].announce(request.user.owner, wanted, making)
     shown = show(announced.job, services["progress"], public_url=services["public_url"])
     job = await services["queues"].told(announced.job, shown)
-    created = UploadAnswer(job=job, form=announced.form, put=announced.put, expires_at=announced.job.expires_at)
-    return answer(created, 201, {"location": job.urls.self})
+    created = UploadAnswer(job=job, form=announced.form, put=announced.put, expires_at=announced.expires_at)
+    return answer(created, 201, {"location": job.urls.self, **(REPLAYED if making.made else {})})
 
 
 @operation(
@@ -47,15 +54,26 @@ async def announce_upload(request: Request[Services]) -> Response:
     answers={202: JobOut},
     body=Submission,
     form=SubmissionForm,
-    refusals=(*_REFUSALS, *_ARRIVALS),
+    refusals=(*_REFUSALS, *_KEYS, *_ARRIVALS),
+    headers=_HEADERS,
 )
 async def submit_job(request: Request[Services]) -> Response:
     """`POST /v1/jobs`."""
-    services, owner = request.state, request.user.owner
-    async with _asked(request) as asked, services["arrivals"].opened(owner, asked) as arrival:
-        job = await services["submissions"].receive(owner, arrival)
+    services = request.state
+    async with _asked(request) as asked, services["once"].making(request, asked) as making:
+        job = await _made(request, asked, making)
     shown = show(job, services["progress"], public_url=services["public_url"])
-    return answer(await services["queues"].told(job, shown), 202, {"location": shown.urls.self, "retry-after": "1"})
+    headers = {"location": shown.urls.self, "retry-after": "1", **(REPLAYED if making.made else {})}
+    return answer(await services["queues"].told(job, shown), 202, headers)
+
+
+async def _made(request: Request[Services], asked: Asked, making: Making) -> Job:
+    """The job of this request, or of the one that it repeats: then the picture is not looked at again."""
+    services, owner = request.state, request.user.owner
+    if making.made:
+        return await find(services["documents"].jobs, owner, making.id)
+    async with services["arrivals"].opened(owner, asked) as arrival:
+        return await services["submissions"].receive(owner, arrival, making)
 
 
 @asynccontextmanager

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from pipeline.adapters.memory_counters import MemoryCounters
+from pipeline.adapters.memory_idempotency import MemoryClaims
 from pipeline.adapters.memory_lanes import MemoryLanes
 from pipeline.adapters.memory_prefixes import MemoryPrefixes
 from pipeline.adapters.memory_sessions import MemorySessions
@@ -169,6 +170,6 @@ def documents() -> Documents:
 
     jobs, accounts, workers, counters = MemoryJobs(), MemoryAccounts(), MemoryWorkers(), MemoryCounters()
     lanes = MemoryLanes(jobs.jobs)
-    stores = jobs, MemorySources(), MemoryQuality(), accounts, workers, counters, lanes
+    stores = jobs, MemorySources(), MemoryQuality(), accounts, workers, counters, lanes, MemoryPrefixes()
     tokens, users, sessions = MemoryTokens(accounts.tokens), MemoryUsers(accounts.secrets), MemorySessions()
-    return Documents(*stores, MemoryPrefixes(), ping, tokens=tokens, users=users, sessions=sessions)
+    return Documents(*stores, MemoryClaims(), ping, tokens=tokens, users=users, sessions=sessions)

@@ -16,6 +16,7 @@ from pymongo.monitoring import CommandListener
 from pipeline.adapters.mongo_accounts import MongoAccounts
 from pipeline.adapters.mongo_away import answering
 from pipeline.adapters.mongo_counters import MongoCounters
+from pipeline.adapters.mongo_idempotency import MongoClaims
 from pipeline.adapters.mongo_lanes import MongoLanes, ahead
 from pipeline.adapters.mongo_prefixes import MongoPrefixes
 from pipeline.adapters.mongo_sessions import MongoSessions
@@ -69,6 +70,7 @@ INDEXES: Final[Mapping[str, Sequence[IndexModel]]] = {
     ),
     "refreshes": (IndexModel([("expires_at", ASCENDING)], name="forgotten", expireAfterSeconds=0),),
     "tokens": (IndexModel([("owner", ASCENDING), ("id", ASCENDING)], name="owner_id"),),
+    "claims": (IndexModel([("expires_at", ASCENDING)], name="expired", expireAfterSeconds=0),),
     "workers": (IndexModel([("seen_at", ASCENDING)], name="forgotten", expireAfterSeconds=DAY_SECONDS),),
 }
 
@@ -103,13 +105,11 @@ def documents(db: Database) -> Documents:
     accounts, workers, counters = MongoAccounts(db), MongoWorkers(db), MongoCounters(db)
     stores = MongoJobs(db), MongoSources(db), MongoQuality(db), accounts, workers, counters, MongoLanes(db)
     tokens, users, sessions = MongoTokens(db), MongoUsers(db), MongoSessions(db)
-    return Documents(*stores, MongoPrefixes(db), ping, tokens=tokens, users=users, sessions=sessions)
+    return Documents(*stores, MongoPrefixes(db), MongoClaims(db), ping, tokens=tokens, users=users, sessions=sessions)
 
 
 def _stored(job: Job) -> Document:
-    document = job.model_dump(exclude={"id"})
-    document["status"] = job.status.value
-    return document
+    return job.model_dump(exclude={"id"}) | {"status": job.status.value}
 
 
 def job_of(document: Document) -> Job:

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from pipeline.events import Message
 from pipeline.job import Job, Status
 from pipeline.ports.counters import CounterStore
+from pipeline.ports.idempotency import ClaimStore
 from pipeline.ports.lanes import LaneStore
 from pipeline.ports.prefixes import PrefixStore
 from pipeline.ports.sessions import SessionStore
@@ -169,6 +170,7 @@ class Documents:
     counters: CounterStore
     lanes: LaneStore
     prefixes: PrefixStore
+    claims: ClaimStore
     ping: Callable[[], Any]
     tokens: TokenStore
     users: UserStore
