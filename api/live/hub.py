@@ -1,0 +1,114 @@
+"""Everybody who watches jobs through this process, behind one subscription each to events and to progress."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+
+import structlog
+from pydantic import ValidationError
+
+from api.live.mailbox import Mailbox
+from api.live.topic import News, Topic
+from pipeline.events import Event
+from pipeline.job import Job
+from pipeline.wire import Progress
+
+log = structlog.get_logger()
+
+
+class Reader:
+    """One stream's view of the jobs that it watches."""
+
+    def __init__(self) -> None:
+        self.mailbox = Mailbox()
+        self.topics: dict[str, Topic] = {}
+        self._woken = asyncio.Event()
+
+    def notice(self, job_id: str, what: News) -> None:
+        """There is something to do for one of the jobs."""
+        if what == "changed":
+            self.mailbox.changed(job_id)
+        elif what == "progressed":
+            self.mailbox.progressed(job_id)
+        self._woken.set()
+
+    async def wait(self, until: float) -> None:
+        """Until there may be something to take, or that time of the loop's clock."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(until):
+                await self._woken.wait()
+        self._woken.clear()
+
+    def due(self) -> float:
+        """When there is something to do although nobody wakes us."""
+        return min(self.mailbox.due(), *(topic.due() for topic in self.topics.values()))
+
+
+class Hub:
+    """One `Topic` for each job that is watched, one `Reader` for each stream.
+
+    Args:
+        read: Reads a job document.
+        tell: What `GET /v1/jobs/{id}` answers of a job, as JSON.
+    """
+
+    def __init__(self, *, read: Callable[[str], Awaitable[Job | None]], tell: Callable[[Job], Awaitable[str]]) -> None:
+        self._read = read
+        self._tell = tell
+        self._topics: dict[str, Topic] = {}
+        self._readers: defaultdict[str, set[Reader]] = defaultdict(set)
+
+    @property
+    def watched(self) -> int:
+        """How many jobs are watched."""
+        return len(self._topics)
+
+    def heard(self, subject: str, body: bytes) -> None:
+        """Take in one message of `events.job.<job id>.<type>`."""
+        topic = self._topics.get(subject.split(".")[2])
+        if topic is None:
+            return
+        try:
+            topic.saw(Event.model_validate_json(body).job)
+        except ValidationError:
+            log.warning("event.unreadable", subject=subject)
+            topic.doubt()
+
+    def progressed(self, job_id: str, progress: Progress) -> None:
+        """Take in the progress of a job."""
+        topic = self._topics.get(job_id)
+        if topic is not None:
+            topic.heard(progress)
+
+    @contextmanager
+    def reading(self, jobs: Sequence[Job]) -> Iterator[Reader]:
+        """Watch *jobs*, which the caller has read just now, until the block ends."""
+        reader = Reader()
+        try:
+            for job in jobs:
+                reader.topics[job.id] = self._join(job, reader)
+            yield reader
+        finally:
+            for job_id in reader.topics:
+                self._leave(job_id, reader)
+
+    def _join(self, job: Job, reader: Reader) -> Topic:
+        topic = self._topics.get(job.id)
+        if topic is None:
+            topic = self._topics[job.id] = self._open(job)
+        self._readers[job.id].add(reader)
+        topic.saw(job)
+        return topic
+
+    def _leave(self, job_id: str, reader: Reader) -> None:
+        self._readers[job_id].discard(reader)
+        if not self._readers[job_id]:
+            del self._readers[job_id], self._topics[job_id]
+
+    def _open(self, job: Job) -> Topic:
+        def news(what: News) -> None:
+            for reader in self._readers[job.id]:
+                reader.notice(job.id, what)
+
+        return Topic(job, read=self._read, tell=self._tell, news=news)
