@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import resource
 from contextlib import nullcontext
 from datetime import timedelta
 from functools import partial
@@ -25,7 +26,10 @@ from pipeline.lifecycle import serve
 from pipeline.logs import configure
 
 GRACE_SECONDS: Final = 15
-MAX_CONNECTIONS: Final = 512
+#: Most of them are live streams, which wait and cost memory alone.
+MAX_CONNECTIONS: Final = 4096
+#: What else is open: the servers, files, the listening socket.
+OTHER_FILES: Final = 256
 
 
 async def run(settings: Settings) -> None:
@@ -99,9 +103,19 @@ async def answer(settings: Settings, services: Services, stop: asyncio.Event) ->
         ending.cancel()
 
 
+def allow_connections() -> None:
+    """Raise the number of open files, which many systems set to 1024, as far as this process may."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MAX_CONNECTIONS + OTHER_FILES
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+
+
 def main() -> None:
     """Entry point of `python -m api`."""
     configure("api")
+    allow_connections()
     asyncio.run(run(Settings()))
 
 

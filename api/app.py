@@ -14,7 +14,20 @@ from api.envelope import Envelope
 from api.openapi import describe
 from api.operations import operation, resource
 from api.problems import HANDLERS
-from api.routes import admin, auth, credentials, dead, lanes, prefixes, reading, retention, service, submitting, tokens
+from api.routes import (
+    admin,
+    auth,
+    credentials,
+    dead,
+    lanes,
+    live,
+    prefixes,
+    reading,
+    retention,
+    service,
+    submitting,
+    tokens,
+)
 from api.services import Services
 
 #: What a multipart body may have around its file.
@@ -43,6 +56,7 @@ TABLE: Final = (
     resource("/v1/jobs/{job_id}", GET=reading.read_job),
     resource("/v1/jobs/{job_id}/result", GET=reading.read_result),
     resource("/v1/jobs/{job_id}/metrics", GET=reading.read_metrics),
+    resource("/v1/jobs/{job_id}/events", GET=live.follow_job),
     resource("/v1/jobs/{job_id}/why", GET=reading.explain_job),
     resource("/v1/jobs/{job_id}/cancel", POST=reading.cancel_job),
     resource("/v1/jobs/{job_id}/retry", POST=reading.retry_job),

@@ -1,6 +1,7 @@
 """The live progress of running jobs, as far as this process has heard of it; nothing is stored."""
 
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Final
 
 import structlog
@@ -19,6 +20,7 @@ class LiveProgress:
     """The last word of each job; beyond *max_jobs* the job heard of longest ago is forgotten."""
 
     def __init__(self, max_jobs: int = MAX_JOBS) -> None:
+        self._pass_on: Callable[[str, Progress], None] = lambda *_: None
         self._last: OrderedDict[str, Progress] = OrderedDict()
         self._max_jobs = max_jobs
 
@@ -33,6 +35,11 @@ class LiveProgress:
         self._last.move_to_end(job_id)
         if len(self._last) > self._max_jobs:
             self._last.popitem(last=False)
+        self._pass_on(job_id, self._last[job_id])
+
+    def pass_on(self, heard: Callable[[str, Progress], None]) -> None:
+        """Have *heard* called with every message from now on."""
+        self._pass_on = heard
 
     def of(self, job: Job) -> Progress | None:
         """How far *job* is; None unless a worker has it."""

@@ -14,6 +14,8 @@ from api.doctor import Canary, Doctor
 from api.fetching import Fetcher
 from api.idempotency import Once
 from api.lanes import Lanes
+from api.live.hub import Hub
+from api.live.telling import telling
 from api.metrics import Metrics
 from api.progress import LiveProgress
 from api.queues import Queues
@@ -26,7 +28,7 @@ from pipeline.ports.bus import Bus
 from pipeline.ports.credentials import CredentialStore
 from pipeline.ports.documents import Documents
 from pipeline.ports.objects import ObjectStore, Presigner
-from pipeline.topology import PROGRESS
+from pipeline.topology import JOB_EVENTS, PROGRESS
 
 
 class Services(TypedDict):
@@ -41,6 +43,7 @@ class Services(TypedDict):
     arrivals: Arrivals
     once: Once
     progress: LiveProgress
+    live: Hub
     servers: Servers
     doctor: Doctor
     lanes: Lanes
@@ -71,9 +74,13 @@ async def wire(  # noqa: PLR0913 - the ports, and what differs between installat
 ) -> Services:
     """Everything on top of the ports, already listening to the bus."""
     relay = Relay(documents.jobs, bus)
+    queues = Queues(documents, bus, clock=clock)
     progress = LiveProgress()
+    live = Hub(read=documents.jobs.get, tell=telling(queues, progress, public_url=public_url))
+    progress.pass_on(live.progressed)
     canary = Canary(objects)
     await bus.listen(PROGRESS, progress.heard)
+    await bus.listen(JOB_EVENTS, live.heard)
     await bus.listen("uploads.*", canary.heard)
     servers = Servers(documents, objects, bus)
     lanes = Lanes(documents.lanes, bus, clock=clock)
@@ -98,10 +105,11 @@ async def wire(  # noqa: PLR0913 - the ports, and what differs between installat
         once=Once(documents.claims, clock=clock, new_id=new_job_id),
         arrivals=Arrivals(documents, objects, Fetcher(egress, max_bytes=max_upload_bytes), max_bytes=max_upload_bytes),
         progress=progress,
+        live=live,
         servers=servers,
         doctor=Doctor(servers, canary, documents.workers, lanes, clock=clock),
         lanes=lanes,
-        queues=Queues(documents, bus, clock=clock),
+        queues=queues,
         metrics=Metrics(documents, lanes, clock=clock),
         credentials=credentials,
         clock=clock,

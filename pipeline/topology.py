@@ -43,7 +43,9 @@ STREAMS: Final = (
 INGEST: Final = DurableSpec("UPLOADS", "ingest", "uploads.*")
 INTERACTIVE: Final = DurableSpec(JOBS, "interactive", "jobs.*.interactive")
 BULK: Final = DurableSpec(JOBS, "bulk", "jobs.*.bulk")
-NOTIFIER: Final = DurableSpec("EVENTS", "notifier", "events.job.*.*")
+#: What is stored in EVENTS can be heard live as well.
+JOB_EVENTS: Final = "events.job.*.*"
+NOTIFIER: Final = DurableSpec("EVENTS", "notifier", JOB_EVENTS)
 DURABLES: Final = (INGEST, INTERACTIVE, BULK, NOTIFIER)
 #: Core NATS: published while a job runs, never stored.
 PROGRESS: Final = "progress.*"

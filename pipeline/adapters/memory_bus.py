@@ -72,6 +72,7 @@ class MemoryBus:
         now, last = self.clock(), self._last_stored.get(message.id)
         if len(message.body.encode()) >= MAX_MESSAGE_BYTES:
             raise MessageTooLargeError(message.subject)
+        await self.shout(message.subject, message.body.encode())
         if last is not None and now - last < DUPLICATES:
             return
         self._last_stored[message.id] = now

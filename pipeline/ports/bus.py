@@ -82,7 +82,10 @@ class Bus(Protocol):
         """Tell whoever listens now."""
 
     async def listen(self, subject: str, heard: Callable[[str, bytes], None]) -> None:
-        """Call *heard* with (subject, body) of everything shouted on a subject (wildcards allowed)."""
+        """Call *heard* with (subject, body) of all that is shouted or published on a subject (wildcards allowed).
+
+        A message that is published twice is heard twice, although it is stored once.
+        """
 
     async def ask(self, subject: str, body: bytes, *, timeout_seconds: float) -> bytes:
         """What the one who answers says; raises `PipelineError` `unanswered` when nobody does in time."""

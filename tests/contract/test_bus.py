@@ -17,7 +17,7 @@ from pipeline.errors import PipelineError
 from pipeline.events import Message
 from pipeline.identity import new_job_id
 from pipeline.ports.bus import Bus, Delivery, Pull
-from pipeline.topology import BULK, INTERACTIVE, DurableSpec, job_subject, progress_subject
+from pipeline.topology import BULK, INTERACTIVE, JOB_EVENTS, DurableSpec, event_subject, job_subject, progress_subject
 from tests.contract.stores import ADAPTERS
 from tests.servers import Servers
 
@@ -222,6 +222,16 @@ async def test_who_listens_hears_what_is_shouted_and_nothing_else(bus: Opened) -
         ]
         assert await mine.get() == (progress_subject(one), one.encode())
     assert mine.empty()
+
+
+async def test_what_is_published_can_be_heard_as_well_each_time(bus: Opened) -> None:
+    heard: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue()
+    await bus.api.listen(JOB_EVENTS, lambda subject, body: heard.put_nowait((subject, body)))
+    subject = event_subject(new_job_id(), "job.queued")
+    for _ in range(2):
+        await bus.ingest.publish(Message(id=subject, subject=subject, body="{}"))
+    async with asyncio.timeout(SECONDS):
+        assert [await heard.get(), await heard.get()] == [(subject, b"{}")] * 2
 
 
 async def test_what_is_shouted_while_nobody_listens_is_gone(bus: Opened) -> None:

@@ -19,6 +19,7 @@ from starlette.testclient import TestClient
 from api.accounts.accounts import Rules
 from api.app import TABLE, create_app, openapi
 from api.envelope import HEADERS
+from api.live.hub import Hub
 from api.services import Services, wire
 from pipeline.adapters.memory import MemoryAccounts, MemoryJobs, documents
 from pipeline.adapters.memory_bus import MemoryBus
@@ -48,6 +49,7 @@ class World:
     bus: MemoryBus
     now: datetime = NOW
     portal: BlockingPortal | None = None
+    live: Hub | None = None
     clients: dict[str, httpx2.Client] = field(default_factory=dict)
 
     def clock(self) -> datetime:
@@ -119,7 +121,7 @@ def world(rules: Rules) -> Iterator[World]:
     @asynccontextmanager
     async def open_services() -> AsyncIterator[Services]:
         egress = Egress(LOOPBACK, tls=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), deadline_seconds=5)
-        yield await wire(
+        services = await wire(
             built.documents,
             built.objects,
             MinioPresigner(Endpoint.parse("http://key:secret@objects.test:9000")),
@@ -131,6 +133,8 @@ def world(rules: Rules) -> Iterator[World]:
             max_upload_bytes=MAX_UPLOAD_BYTES,
             rules=rules,
         )
+        built.live = services["live"]
+        yield services
         await egress.close()
 
     with TestClient(create_app(open_services)) as running:
