@@ -53,6 +53,7 @@ def _upload_limit(services: Services) -> int:
 TABLE: Final = (
     resource("/v1/uploads", POST=submitting.announce_upload),
     resource("/v1/jobs", GET=reading.list_jobs, POST=submitting.submit_job, limit=_upload_limit),
+    resource("/v1/jobs/events", GET=live.follow_jobs),
     resource("/v1/jobs/{job_id}", GET=reading.read_job),
     resource("/v1/jobs/{job_id}/result", GET=reading.read_result),
     resource("/v1/jobs/{job_id}/metrics", GET=reading.read_metrics),

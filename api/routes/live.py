@@ -6,6 +6,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api import jobs
+from api.exchange import read_query
+from api.live.requests import EventsQuery
 from api.live.sse import EventStream, last_event_id
 from api.live.stream import follow, seen
 from api.operations import operation
@@ -22,6 +24,18 @@ async def follow_job(request: Request[Services]) -> Response:
     """`GET /v1/jobs/{job_id}/events`."""
     store, owner = request.state["documents"].jobs, request.user.owner
     return _stream(request, [await jobs.find(store, owner, request.path_params["job_id"])])
+
+
+@operation(
+    "Follow up to 100 jobs in one stream, until all of them have ended",
+    answers={200: None, 204: None},
+    query=EventsQuery,
+    refusals=("job_not_found",),
+)
+async def follow_jobs(request: Request[Services]) -> Response:
+    """`GET /v1/jobs/events`."""
+    store, owner = request.state["documents"].jobs, request.user.owner
+    return _stream(request, [await jobs.find(store, owner, id_) for id_ in read_query(request, EventsQuery).ids])
 
 
 def _stream(request: Request[Services], watched: Sequence[Job]) -> Response:

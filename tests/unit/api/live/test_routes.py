@@ -10,11 +10,14 @@ import pytest
 from httpx2 import EventSource, ServerSentEvent
 
 from pipeline.events import EventType, event_message
+from pipeline.identity import new_job_id
 from pipeline.job import Job, Status
 from pipeline.topology import progress_subject
 from pipeline.wire import Progress
-from tests.unit.api.conftest import World, problem
+from tests.unit.api.conftest import World, pointers, problem
 from tests.waiting import eventually
+
+NONE = "job_01M7YT16CKPB3YTKXBJTGEV35V"
 
 
 def events(answer: httpx2.Response) -> list[ServerSentEvent]:
@@ -116,3 +119,37 @@ def test_a_job_names_the_address_of_its_events(world: World) -> None:
     job = world.add_job(status=Status.SUCCEEDED)
     url = world.alice.get(f"/v1/jobs/{job.id}").json()["urls"]["events"]
     assert names(world.alice.get(url))[-1] == ("end", "")
+
+
+def test_many_jobs_are_followed_in_one_stream_until_the_last_has_ended(world: World) -> None:
+    job, ended = world.add_job(), world.add_job(status=Status.FAILED)
+    with opened(world, f"/v1/jobs/events?ids={job.id},{ended.id},{job.id}") as answer:
+        move(world, job, Status.CANCELED, "job.canceled")
+    told = [(event.event, json.loads(event.data).get("id")) for event in events(answer.result())]
+    assert sorted(told[:2]) == sorted([("job.changed", job.id), ("job.changed", ended.id)])
+    assert told[2:] == [("job.changed", job.id), ("end", None)]
+
+
+def test_who_comes_back_after_the_end_of_many_is_told_to_stay_away(world: World) -> None:
+    ids = [world.add_job(status=Status.SUCCEEDED, rev=rev).id for rev in (3, 5)]
+    address = f"/v1/jobs/events?ids={','.join(ids)}"
+    assert events(world.alice.get(address))[-1].id == "8"
+    assert world.alice.get(address, headers={"last-event-id": "8"}).status_code == 204
+    assert world.alice.get(address, headers={"last-event-id": "3"}).status_code == 200
+
+
+def test_one_job_of_another_spoils_the_whole_list(world: World) -> None:
+    mine, other = (world.add_job(owner, Status.SUCCEEDED).id for owner in ("alice", "bob"))
+    assert problem(world.alice.get(f"/v1/jobs/events?ids={mine},{other}")) == (404, "job_not_found")
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["", "?ids=", "?ids=job_1", "?ids=,", "?ids=job_01M7YT16CKPB3YTKXBJTGEV35V%0A", "?ids=" + ",".join([NONE] * 101)],
+)
+def test_a_list_of_jobs_is_checked(world: World, query: str) -> None:
+    assert problem(world.alice.get(f"/v1/jobs/events{query}")) == (422, "request_invalid")
+
+
+def test_a_field_that_no_stream_knows_is_refused(world: World) -> None:
+    assert pointers(world.alice.get(f"/v1/jobs/events?ids={new_job_id()}&last=3")) == ["#/last"]
