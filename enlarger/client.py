@@ -11,6 +11,7 @@ from urllib.parse import quote
 from enlarger.admin import Admin
 from enlarger.connection import not_ours, read
 from enlarger.errors import EnlargerError, retry_after
+from enlarger.listening import Listener
 from enlarger.models import Job, Metrics, Model, ModelList, Page, Upload, Why
 from enlarger.retries import persist, polling_waits
 from enlarger.transfer import OnBytes, fetch_file, put_file
@@ -87,21 +88,29 @@ class Client(Admin):
     def wait(
         self, job_id: str, *, on_progress: Callable[[Job], None] | None = None, timeout_seconds: float = 3600.0
     ) -> Job:
-        """Look at a job until it has ended, well or badly, and return it.
+        """Follow a job until it has ended, well or badly, and return it.
+
+        It is followed live, over server-sent events; where those do not get through it is looked at again and again.
 
         Args:
             job_id: The job.
-            on_progress: Called with every look at the job.
+            on_progress: Called with every news of the job, and every 15 seconds or sooner where there is none.
             timeout_seconds: Give up (`wait_timeout`) after this long; the job itself goes on.
         """
-        deadline = self._clock.now() + timeout_seconds
+        deadline, tell = self._clock.now() + timeout_seconds, on_progress or _ignore
+        seen: Job | None = None
+        listener = Listener(self._streams, f"{_job_path(job_id)}/events", self._clock)
         for wait in polling_waits():
+            for job in listener.jobs(seen, deadline):
+                tell(job)
+                if job.terminal:
+                    return job
             response = self._call("GET", _job_path(job_id))
-            job = read(Job, response)
-            (on_progress or _ignore)(job)
+            job = seen = read(Job, response)
+            tell(job)
+            left = deadline - self._clock.now()
             if job.terminal:
                 break
-            left = deadline - self._clock.now()
             if left <= 0:
                 raise _too_long(job, timeout_seconds)
             self._clock.sleep(min(left, retry_after(response) or wait))

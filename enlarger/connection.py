@@ -1,4 +1,4 @@
-"""The connection to one service: two HTTP clients, retries, answers as models. What is asked of it stands elsewhere."""
+"""The connection to one service: its HTTP clients, retries, answers as models. What is asked of it stands elsewhere."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -41,6 +41,7 @@ class Connection:
         _refuse_unusable(url, token)
         headers = {"authorization": f"Bearer {token}"}
         self._api = httpx2.Client(base_url=url, headers=headers, transport=transport, timeout=timeout_seconds)
+        self._streams = httpx2.Client(base_url=url, headers=headers, transport=transport)
         self._store = httpx2.Client(transport=transport, timeout=timeout_seconds)
         self._clock = clock or Clock()
 
@@ -55,6 +56,7 @@ class Connection:
     def close(self) -> None:
         """Close the connections."""
         self._api.close()
+        self._streams.close()
         self._store.close()
 
     def _call(

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -48,6 +48,8 @@ class FakeService:
         self.further: list[dict[str, Any]] = []
         self.doctor: dict[str, Any] = {"checks": [], "workers": []}
         self.page = 2
+        #: What is answered to who follows a job live; in the end nobody is.
+        self.streams: list[httpx2.Response] = []
         self.put_headers = {"x-signed": "yes"}
         self._faults: list[tuple[str, str, Fault]] = []
         self._lock = threading.Lock()
@@ -169,6 +171,8 @@ class FakeService:
         if action == "retry" and job["status"] != "succeeded":
             job["status"] = "queued"
             return httpx2.Response(202, json=job)
+        if action == "events" and self.streams:
+            return self.streams.pop(0)
         if action == "metrics":
             metrics = {"job_id": job["id"], "engine": "openvino", "precision": "f32", "stages_seconds": {"device": 1.9}}
             return httpx2.Response(200, json=metrics)
@@ -209,6 +213,17 @@ def enlarged(upload: bytes) -> bytes:
 def refused(status: int, code: str, detail: str, hint: str, **more: Any) -> httpx2.Response:
     body = {"type": f"/problems/{code}", "title": code, "status": status, "code": code, "detail": detail, "hint": hint}
     return httpx2.Response(status, json=body | more, headers={"content-type": "application/problem+json"})
+
+
+def streamed(*events: str, cut_after: bool = False) -> httpx2.Response:
+    """A live stream of server-sent events, which ends or breaks."""
+
+    def chunks() -> Iterator[bytes]:
+        yield from (event.encode() + b"\r\n\r\n" for event in events)
+        if cut_after:
+            raise httpx2.ReadError("connection reset")
+
+    return httpx2.Response(200, headers={"content-type": "text/event-stream"}, content=chunks())
 
 
 def busy(seconds: str | None = None, status: int = 429) -> Fault:

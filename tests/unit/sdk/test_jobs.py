@@ -20,11 +20,12 @@ def test_waiting_shows_every_look_and_ends_with_the_job(service: FakeService, cl
     job = client.wait(client.upload(photo).id, on_progress=lambda job: looks.append(job.status))
     assert looks == ["queued", "processing", "succeeded"]
     assert job.raise_for_status() is job
-    assert len(service.asked("GET", job.id)) == len(looks)
+    assert len(service.asked("GET", job.id)) == len(looks) + 1  # there are no live streams, which is asked once
 
 
 def test_waiting_heeds_retry_after(service: FakeService, client: Client, time: FakeTime, photo: Path) -> None:
     job = client.upload(photo)
+    service.once("GET", "/events", lambda _: None)
     service.once("GET", job.id, lambda _: httpx2.Response(200, json=service.jobs[job.id], headers={"retry-after": "7"}))
     client.wait(job.id)
     assert time.slept[0] == 7
