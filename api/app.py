@@ -27,6 +27,7 @@ from api.routes import (
     service,
     submitting,
     tokens,
+    users,
 )
 from api.services import Services
 
@@ -82,6 +83,8 @@ TABLE: Final = (
     resource("/v1/admin/retention", GET=retention.forecast_retention, POST=retention.run_retention),
     resource("/v1/admin/retention/{owner}", PUT=retention.keep_for_owner),
     resource("/v1/admin/prefixes", GET=prefixes.list_prefixes, PUT=prefixes.bind_prefix, DELETE=prefixes.unbind_prefix),
+    resource("/v1/admin/users", GET=users.list_users, POST=users.create_user),
+    resource("/v1/admin/users/{owner}", PATCH=users.change_user),
     resource("/v1/admin/s3-credentials", GET=credentials.list_credentials, POST=credentials.create_credential),
     resource("/v1/admin/s3-credentials/{access_key}", DELETE=credentials.revoke_credential),
     resource("/health/live", GET=service.read_live),

@@ -5,6 +5,7 @@ from typing import TypedDict
 from api.accounts.access_tokens import AccessTokens
 from api.accounts.accounts import Accounts, Rules
 from api.accounts.api_tokens import ApiTokens
+from api.accounts.directory import Directory
 from api.accounts.passwords import Passwords
 from api.accounts.sessions import Sessions
 from api.arrivals import Arrivals
@@ -57,6 +58,7 @@ class Services(TypedDict):
     api_tokens: ApiTokens
     accounts: Accounts
     sessions: Sessions
+    directory: Directory
 
 
 async def wire(  # noqa: PLR0913 - the ports, and what differs between installations
@@ -84,6 +86,8 @@ async def wire(  # noqa: PLR0913 - the ports, and what differs between installat
     await bus.listen("uploads.*", canary.heard)
     servers = Servers(documents, objects, bus)
     lanes = Lanes(documents.lanes, bus, clock=clock)
+    passwords = Passwords(rules.hasher)
+    directory = Directory(documents.users, passwords, clock=clock, new_id=new_id)
     access = AccessTokens(rules.key, life=rules.access_life, clock=clock, new_id=new_id)
     callers = Callers(documents, access, clock=clock)
     sessions = Sessions(
@@ -118,12 +122,6 @@ async def wire(  # noqa: PLR0913 - the ports, and what differs between installat
         callers=callers,
         api_tokens=ApiTokens(documents.tokens, callers, clock=clock, new_id=new_id, new_token=new_token),
         sessions=sessions,
-        accounts=Accounts(
-            documents.users,
-            sessions,
-            Passwords(rules.hasher),
-            registration=rules.registration,
-            clock=clock,
-            new_id=new_id,
-        ),
+        accounts=Accounts(documents.users, sessions, passwords, directory, registration=rules.registration),
+        directory=directory,
     )

@@ -6,6 +6,7 @@ from typing import Final
 #: Every stable error code and the HTTP status that answers it. The docs page and the tests read this table.
 CODES: Final[dict[str, HTTPStatus]] = {
     "account_exists": HTTPStatus.CONFLICT,
+    "account_not_found": HTTPStatus.NOT_FOUND,
     "body_too_large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     "credential_not_found": HTTPStatus.NOT_FOUND,
     "decode_timeout": HTTPStatus.UNPROCESSABLE_ENTITY,

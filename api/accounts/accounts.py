@@ -1,6 +1,5 @@
 """Accounts: made, logged in to, and given another password."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
@@ -8,15 +7,13 @@ from typing import Final
 import structlog
 from argon2 import PasswordHasher
 
+from api.accounts.directory import Directory
 from api.accounts.passwords import Passwords
 from api.accounts.sessions import Grant, Sessions
 from api.answers import FieldError
 from api.problems import InvalidRequestError
-from pipeline.clock import Clock
 from pipeline.errors import PipelineError
-from pipeline.identity import new_webhook_secret
 from pipeline.ports.users import User, UserStore
-from pipeline.scopes import Role
 
 log = structlog.get_logger()
 
@@ -47,9 +44,8 @@ class Accounts:
         users: Where they are kept.
         sessions: What a login opens.
         passwords: Hashes.
-        registration: Whether anybody may make one.
-        clock: The present moment.
-        new_id: Makes the names of owners.
+        directory: Makes them.
+        registration: Whether anybody may have one made.
     """
 
     def __init__(
@@ -57,17 +53,15 @@ class Accounts:
         users: UserStore,
         sessions: Sessions,
         passwords: Passwords,
+        directory: Directory,
         *,
         registration: bool,
-        clock: Clock,
-        new_id: Callable[[str], str],
     ) -> None:
         self._users = users
         self._sessions = sessions
         self._passwords = passwords
+        self._directory = directory
         self._registration = registration
-        self._clock = clock
-        self._new_id = new_id
 
     async def register(self, email: str, password: str) -> User:
         """A new account for whoever asks; raises `registration_closed`, `account_exists`."""
@@ -77,18 +71,7 @@ class Accounts:
                 code="registration_closed",
                 hint="Ask whoever runs this service for an account.",
             )
-        return await self.create(email, password, role="user")
-
-    async def create(self, email: str, password: str, *, role: Role, owner: str | None = None) -> User:
-        """A new account, of a new *owner* unless one is named; raises `account_exists`."""
-        hashed = await self._passwords.hash(password)
-        user = User(owner or self._new_id("usr"), email, role, hashed, self._clock())
-        if not await self._users.create(user, new_webhook_secret()):
-            raise PipelineError(
-                "This address or this owner has an account.", code="account_exists", hint="Log in, or name another."
-            )
-        log.info("account.created", owner=user.owner, role=role)
-        return user
+        return await self._directory.create(email, password, role="user")
 
     async def log_in(self, email: str, password: str) -> Grant:
         """A new session; raises `login_invalid`, at the same cost whether there is such an account or not."""

@@ -27,6 +27,28 @@ class Me(Wire):
         return cls(owner=token.owner, email=user.email if user else None, role=role, scopes=scopes)
 
 
+class UserOut(Wire):
+    """An account as whoever runs the service sees it."""
+
+    owner: str
+    email: str
+    role: Role
+    disabled: bool
+    created_at: datetime
+
+    @classmethod
+    def of(cls, user: User) -> "UserOut":
+        """*user* without the hash."""
+        return cls(**{name: getattr(user, name) for name in cls.model_fields})
+
+
+class UserPage(Wire):
+    """Accounts, by owner."""
+
+    items: tuple[UserOut, ...]
+    next_cursor: str | None
+
+
 class SessionOut(Wire):
     """What to send as bearer, and what to get the next one with; `expires_in` are seconds from now."""
 

@@ -13,8 +13,8 @@ from pydantic import (
 )
 
 from api.accounts.passwords import common
-from api.requests import whole
-from pipeline.scopes import Scope
+from api.requests import Owner, PageLimit, whole
+from pipeline.scopes import Role, Scope
 
 #: Ten years: longer than any token should live, shorter than what a calendar can hold.
 MAX_TOKEN_DAYS: Final = 3650
@@ -75,3 +75,25 @@ class TokenRequest(_Request):
     name: Label
     scopes: Annotated[tuple[Scope, ...], Field(min_length=1, max_length=20)] = ("jobs:read", "jobs:write")
     expires_in_days: Annotated[Days | None, BeforeValidator(whole)] = None
+
+
+class UserRequest(RegisterRequest):
+    """An account for somebody else; `owner` names one that is there already, such as `default`."""
+
+    role: Role = "user"
+    owner: Owner | None = None
+
+
+class UserChange(_Request):
+    """What is to change of an account; what is left out stays."""
+
+    role: Role | None = None
+    disabled: Annotated[bool, Field(strict=True)] | None = None
+    password: NewPassword | None = None
+
+
+class UsersQuery(_Request):
+    """Which accounts to list. `limit` is brought between 1 and 200."""
+
+    limit: PageLimit = 50
+    cursor: Owner | None = None

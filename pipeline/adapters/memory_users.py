@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from pipeline.ports.users import User
+from pipeline.scopes import Role
 
 
 class MemoryUsers:
@@ -35,3 +36,23 @@ class MemoryUsers:
             return False
         self.users[owner] = replace(user, password_hash=password_hash)
         return True
+
+    async def list(self, *, limit: int, after: str | None = None) -> list[User]:
+        """See `UserStore.list`."""
+        owners = sorted(owner for owner in self.users if after is None or owner > after)
+        return [self.users[owner] for owner in owners[:limit]]
+
+    async def change(
+        self, owner: str, *, role: Role | None = None, disabled: bool | None = None, password_hash: str | None = None
+    ) -> User | None:
+        """See `UserStore.change`."""
+        user = self.users.get(owner)
+        if user is None:
+            return None
+        self.users[owner] = replace(
+            user,
+            role=role or user.role,
+            disabled=user.disabled if disabled is None else disabled,
+            password_hash=password_hash or user.password_hash,
+        )
+        return self.users[owner]

@@ -3,11 +3,13 @@
 from dataclasses import asdict
 from typing import Any
 
+from pymongo import ASCENDING
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import DuplicateKeyError
 
 from pipeline.adapters.mongo_away import answering
 from pipeline.ports.users import User
+from pipeline.scopes import Role
 
 _FIELDS = {"email": 1, "role": 1, "password_hash": 1, "created_at": 1, "disabled": 1}
 
@@ -43,6 +45,23 @@ class MongoUsers:
         """See `UserStore.change_password`."""
         change = {"$set": {"password_hash": password_hash}}
         return (await self._users.update_one({"_id": owner, "password_hash": seen}, change)).matched_count == 1
+
+    async def list(self, *, limit: int, after: str | None = None) -> list[User]:
+        """See `UserStore.list`."""
+        query: dict[str, Any] = {"email": {"$gt": ""}} | ({} if after is None else {"_id": {"$gt": after}})
+        found = self._users.find(query, _FIELDS).sort("_id", ASCENDING).limit(limit)
+        return [User(owner=document.pop("_id"), **document) async for document in found]
+
+    async def change(
+        self, owner: str, *, role: Role | None = None, disabled: bool | None = None, password_hash: str | None = None
+    ) -> User | None:
+        """See `UserStore.change`."""
+        given = {"role": role, "disabled": disabled, "password_hash": password_hash}
+        change = {name: value for name, value in given.items() if value is not None}
+        mine = {"_id": owner, "email": {"$ne": None}}
+        if change:
+            await self._users.update_one(mine, {"$set": change})
+        return await self.get(owner)
 
 
 def _user(document: dict[str, Any] | None) -> User | None:

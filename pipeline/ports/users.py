@@ -45,3 +45,11 @@ class UserStore(Protocol):
 
     async def change_password(self, owner: str, password_hash: str, *, seen: str) -> bool:
         """Replace the hash that was *seen*; False when it is another by now."""
+
+    async def list(self, *, limit: int, after: str | None = None) -> list[User]:
+        """Accounts by owner, from behind the owner *after*."""
+
+    async def change(
+        self, owner: str, *, role: Role | None = None, disabled: bool | None = None, password_hash: str | None = None
+    ) -> User | None:
+        """Change what is given, whatever it was; None when that owner has no account."""

@@ -67,5 +67,25 @@ async def test_a_password_is_changed_by_who_has_seen_the_present_one(stores: Doc
     assert await stores.users.get("usr_1") == replace(ALICE, password_hash="$argon2id$3")
 
 
+async def test_accounts_are_listed_by_owner_and_owners_without_one_are_not(stores: Documents) -> None:
+    for user in (BOB, ALICE):
+        await stores.users.create(user, "whsec_1")
+    assert await stores.users.list(limit=10) == [ALICE, BOB]
+    assert await stores.users.list(limit=1) == [ALICE]
+    assert await stores.users.list(limit=10, after=ALICE.owner) == [BOB]
+
+
+async def test_what_is_given_of_an_account_is_changed_and_the_rest_stays(stores: Documents) -> None:
+    await stores.users.create(ALICE, "whsec_1")
+    assert await stores.users.change("usr_1", role="admin") == replace(ALICE, role="admin")
+    disabled = replace(ALICE, role="admin", disabled=True)
+    assert await stores.users.change("usr_1", disabled=True) == disabled
+    assert await stores.users.change("usr_1") == disabled
+    enabled = await stores.users.change("usr_1", disabled=False, password_hash="$argon2id$5")
+    assert enabled == await stores.users.get("usr_1") == replace(ALICE, role="admin", password_hash="$argon2id$5")
+    assert await stores.users.change("nobody", role="admin") is None
+    assert await stores.users.get("nobody") is None
+
+
 def test_a_hash_is_not_shown_with_its_user() -> None:
     assert "argon2id" not in repr(ALICE)
