@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 import resource
+import sys
 from contextlib import nullcontext
 from datetime import timedelta
 from functools import partial
@@ -11,6 +12,7 @@ from typing import Final
 import structlog
 import uvicorn
 
+from api import administration
 from api.accounts.accounts import Rules
 from api.app import create_app
 from api.fetching import FETCH_SECONDS
@@ -113,9 +115,11 @@ def allow_connections() -> None:
 
 
 def main() -> None:
-    """Entry point of `python -m api`."""
+    """Entry point of `python -m api`; with a command it does that instead of serving."""
     configure("api")
     allow_connections()
+    if sys.argv[1:]:
+        sys.exit(administration.main(sys.argv[1:]))
     asyncio.run(run(Settings()))
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from urllib.parse import quote
 
+from enlarger.account_models import User
 from enlarger.admin_models import (
     Credential,
     CredentialList,
@@ -94,6 +95,11 @@ class Admin(Connection):
     def revoke_credential(self, access_key: str) -> None:
         """Make an S3 credential useless."""
         self._call("DELETE", f"/v1/admin/s3-credentials/{quote(access_key, safe='')}")
+
+    def create_user(self, email: str, password: str, *, role: str = "user", owner: str | None = None) -> User:
+        """Make an account, of a new owner unless one is named. Tried once: a second try would be refused."""
+        body = {"email": email, "password": password, "role": role} | ({} if owner is None else {"owner": owner})
+        return read(User, self._call("POST", "/v1/admin/users", waits=(), json=body))
 
     def sweep(self) -> Sweep:
         """Have the service look for what was lost, all uploads included. Tried once: a pass that was lost goes on."""

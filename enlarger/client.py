@@ -14,10 +14,11 @@ from enlarger.errors import EnlargerError, retry_after
 from enlarger.listening import Listener
 from enlarger.models import Job, Metrics, Model, ModelList, Page, Upload, Why
 from enlarger.retries import persist, polling_waits
+from enlarger.tokens import Tokens
 from enlarger.transfer import OnBytes, fetch_file, put_file
 
 
-class Client(Admin):
+class Client(Admin, Tokens):
     """A connection to one Enlarger service.
 
     Every method raises `EnlargerError`. Busy answers and lost connections are tried again, a few times.

@@ -2,7 +2,7 @@
 
 import typer
 
-from enlarger.command import admin, dead, jobs, lanes, prefixes, retention, s3, service
+from enlarger.command import accounts, admin, dead, jobs, lanes, prefixes, retention, s3, service
 from enlarger.command.upscale import upscale
 
 app = typer.Typer(
@@ -47,6 +47,16 @@ _credentials.command()(s3.ls)
 _credentials.command()(s3.revoke)
 _s3.add_typer(_credentials, name="credentials")
 app.add_typer(_s3, name="s3")
+
+_tokens = typer.Typer(no_args_is_help=True, help="API tokens for your machines.")
+_tokens.command()(accounts.create)
+_tokens.command()(accounts.ls)
+_tokens.command()(accounts.revoke)
+app.add_typer(_tokens, name="tokens")
+
+_admin = typer.Typer(no_args_is_help=True, help="People who run the service.")
+_admin.command("create")(accounts.create_admin)
+app.add_typer(_admin, name="admin")
 
 app.command()(retention.retention)
 app.command()(admin.sweep)

@@ -1,0 +1,76 @@
+"""`python -m api admin create EMAIL`: the first admin of an installation, straight into the documents."""
+
+import argparse
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from getpass import getpass
+from typing import TextIO
+
+from argon2 import PasswordHasher
+from pydantic import SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from api.accounts.directory import Directory
+from api.accounts.passwords import Passwords
+from api.accounts.requests import UserRequest
+from api.problems import InvalidRequestError
+from pipeline.adapters import mongo
+from pipeline.clock import now
+from pipeline.errors import PipelineError
+from pipeline.identity import new_id
+from pipeline.ports.users import User, UserStore
+
+OpenUsers = Callable[[], AbstractAsyncContextManager[UserStore]]
+
+
+class Where(BaseSettings):
+    """The documents, as this service's own account opens them."""
+
+    model_config = SettingsConfigDict(env_prefix="ENLARGER_", extra="ignore", frozen=True, hide_input_in_errors=True)
+
+    mongo_url: SecretStr
+
+
+@asynccontextmanager
+async def opened() -> AsyncIterator[UserStore]:
+    """The accounts of the database that the settings name."""
+    url = Where().mongo_url.get_secret_value()
+    async with mongo.connect(url) as client:
+        yield mongo.documents(mongo.database(client, url)).users
+
+
+def main(arguments: Sequence[str], *, stdin: TextIO = sys.stdin, open_users: OpenUsers = opened) -> int:
+    """Run one command line; return its exit status: 0 done, 1 refused, 2 usage."""
+    given = _parser().parse_args(arguments)
+    password = stdin.readline().rstrip("\r\n") if given.password_stdin else getpass("Password: ")
+    try:
+        wanted = UserRequest(email=given.email, password=password, role="admin", owner=given.owner)
+        made = asyncio.run(_create(wanted, open_users))
+    except ValidationError as error:
+        for wrong in InvalidRequestError.of(error).errors:
+            sys.stderr.write(f"error: {wrong.pointer.removeprefix('#/')}: {wrong.detail}\n")
+        return 2
+    except PipelineError as error:
+        sys.stderr.write(f"error: {error.code}: {error.detail} {error.hint}\n")
+        return 1
+    sys.stdout.write(f"{made.email} is an admin now, as owner {made.owner}\n")
+    return 0
+
+
+async def _create(wanted: UserRequest, open_users: OpenUsers) -> User:
+    async with open_users() as users:
+        directory = Directory(users, Passwords(PasswordHasher()), clock=now, new_id=new_id)
+        return await directory.create(wanted.email, wanted.password, role=wanted.role, owner=wanted.owner)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m api", description="Without a command: serve.")
+    admin = parser.add_subparsers(required=True, metavar="COMMAND").add_parser("admin", help="accounts of admins")
+    text = "make an account of role admin"
+    create = admin.add_subparsers(required=True, metavar="ACTION").add_parser("create", help=text, description=text)
+    create.add_argument("email", metavar="EMAIL")
+    create.add_argument("--password-stdin", action="store_true", help="read the password from the first line of stdin")
+    create.add_argument("--owner", help="whose things it reaches, such as default; a new owner where nobody is named")
+    return parser
