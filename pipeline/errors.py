@@ -43,6 +43,7 @@ CODES: Final[dict[str, HTTPStatus]] = {
     "output_conflict": HTTPStatus.CONFLICT,
     "output_expired": HTTPStatus.GONE,
     "owner_not_found": HTTPStatus.NOT_FOUND,
+    "password_common": HTTPStatus.FORBIDDEN,
     "prefix_not_found": HTTPStatus.NOT_FOUND,
     "quality_gate_failed": HTTPStatus.INTERNAL_SERVER_ERROR,
     "refresh_invalid": HTTPStatus.UNAUTHORIZED,

@@ -42,7 +42,7 @@ class Directory:
         return user
 
     async def page(self, *, limit: int, after: str | None) -> tuple[list[User], str | None]:
-        """So many accounts by owner, from behind *after*, and the cursor of the next page."""
+        """So many accounts by owner, from behind *after*, and the last of them where there are more."""
         found = await self._users.list(limit=limit + 1, after=after)
         shown = found[:limit]
         return shown, shown[-1].owner if len(found) > len(shown) else None

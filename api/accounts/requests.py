@@ -14,11 +14,14 @@ from pydantic import (
 
 from api.accounts.passwords import common
 from api.requests import Owner, PageLimit, whole
+from pipeline.errors import PipelineError
 from pipeline.scopes import Role, Scope
 
 #: Ten years: longer than any token should live, shorter than what a calendar can hold.
 MAX_TOKEN_DAYS: Final = 3650
 
+#: What a cursor of accounts begins with, so that it is never taken for a number.
+AFTER: Final = "after-"
 MIN_PASSWORD: Final = 8
 MAX_PASSWORD: Final = 128
 
@@ -33,7 +36,11 @@ class _Request(BaseModel):
 def _uncommon(password: str, info: ValidationInfo) -> str:
     email = info.data.get("email", "")
     if common(password) or password.lower() in (email, email.partition("@")[0]):
-        raise ValueError("is among the first that somebody would try")
+        raise PipelineError(
+            "This password is among the first that somebody would try.",
+            code="password_common",
+            hint="Take another one; some words in a row are good.",
+        )
     return password
 
 
@@ -96,4 +103,9 @@ class UsersQuery(_Request):
     """Which accounts to list. `limit` is brought between 1 and 200."""
 
     limit: PageLimit = 50
-    cursor: Owner | None = None
+    cursor: Annotated[str, StringConstraints(pattern=rf"^{AFTER}[A-Za-z0-9][A-Za-z0-9._-]{{0,63}}$")] | None = None
+
+    @property
+    def after(self) -> str | None:
+        """The owner that the page begins behind."""
+        return self.cursor and self.cursor.removeprefix(AFTER)

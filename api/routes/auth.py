@@ -17,7 +17,7 @@ from pipeline.ports.documents import Token
     answers={201: Me},
     access="public",
     body=RegisterRequest,
-    refusals=("registration_closed", "account_exists", "storage_unavailable"),
+    refusals=("registration_closed", "account_exists", "password_common", "storage_unavailable"),
 )
 async def register(request: Request[Services]) -> Response:
     """`POST /v1/auth/register`."""
@@ -70,6 +70,7 @@ async def log_out(request: Request[Services]) -> Response:
     "Change your password: every session ends, and the answer is a new one",
     answers={200: SessionOut},
     body=PasswordRequest,
+    refusals=("password_common",),
     scope="any",
 )
 async def change_password(request: Request[Services]) -> Response:

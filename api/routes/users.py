@@ -4,7 +4,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.accounts.answers import UserOut, UserPage
-from api.accounts.requests import UserChange, UserRequest, UsersQuery
+from api.accounts.requests import AFTER, UserChange, UserRequest, UsersQuery
 from api.exchange import answer, read_json, read_query
 from api.operations import operation
 from api.services import Services
@@ -14,7 +14,8 @@ from api.services import Services
 async def list_users(request: Request[Services]) -> Response:
     """`GET /v1/admin/users`."""
     query = read_query(request, UsersQuery)
-    found, cursor = await request.state["directory"].page(limit=query.limit, after=query.cursor)
+    found, last = await request.state["directory"].page(limit=query.limit, after=query.after)
+    cursor = None if last is None else f"{AFTER}{last}"
     return answer(UserPage(items=tuple(map(UserOut.of, found)), next_cursor=cursor))
 
 
@@ -23,7 +24,7 @@ async def list_users(request: Request[Services]) -> Response:
     answers={201: UserOut},
     access="admin",
     body=UserRequest,
-    refusals=("account_exists",),
+    refusals=("account_exists", "password_common"),
 )
 async def create_user(request: Request[Services]) -> Response:
     """`POST /v1/admin/users`."""
@@ -37,7 +38,7 @@ async def create_user(request: Request[Services]) -> Response:
     answers={200: UserOut},
     access="admin",
     body=UserChange,
-    refusals=("account_not_found",),
+    refusals=("account_not_found", "password_common"),
 )
 async def change_user(request: Request[Services]) -> Response:
     """`PATCH /v1/admin/users/{owner}`."""

@@ -57,12 +57,21 @@ def test_a_second_account_of_an_address_is_refused(
     assert "error: account_exists" in capsys.readouterr().err
 
 
+def test_a_password_that_is_tried_first_is_refused_and_not_repeated(
+    run: Callable[..., int], users: MemoryUsers, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(COMMAND, "webster1\n") == 1
+    said = capsys.readouterr().err
+    assert "error: password_common" in said
+    assert "webster1" not in said
+    assert users.users == {}
+
+
 @pytest.mark.parametrize(
     ("arguments", "stdin", "named"),
     [
         (COMMAND, "", "password"),
         (COMMAND, "short\n", "password"),
-        (COMMAND, "password1\n", "password"),
         (["admin", "create", "carol", "--password-stdin"], "a plain sentence\n", "email"),
         ([*COMMAND, "--owner", "a/b"], "a plain sentence\n", "owner"),
     ],
