@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Final
 
 import structlog
 from argon2 import PasswordHasher
@@ -79,7 +78,7 @@ class Accounts:
         right = await self._passwords.verify(user.password_hash if user else None, password)
         if user is None or user.disabled or not right:
             log.warning("account.login_refused", owner=user.owner if user else None)
-            raise _REFUSED
+            raise _refused()
         if self._passwords.outdated(user.password_hash):
             renewed = await self._passwords.hash(password)
             await self._users.change_password(user.owner, renewed, seen=user.password_hash)
@@ -91,18 +90,22 @@ class Accounts:
         right = await self._passwords.verify(user.password_hash if user else None, current)
         if user is None or not right:
             log.warning("account.password_refused", owner=owner)
-            raise _WRONG
+            raise _wrong()
         hashed = await self._passwords.hash(wanted)
         if not await self._users.change_password(owner, hashed, seen=user.password_hash):
-            raise _WRONG  # somebody has changed it meanwhile
+            raise _wrong()  # somebody has changed it meanwhile
         await self._sessions.close_all(owner)
         log.info("account.password_changed", owner=owner)
         return await self._sessions.open(owner)
 
 
-_REFUSED: Final = PipelineError(
-    "This address and this password do not open an account.",
-    code="login_invalid",
-    hint="Check both; an account can be disabled too.",
-)
-_WRONG: Final = InvalidRequestError((FieldError(pointer="#/current_password", detail="Is not your password"),))
+def _refused() -> PipelineError:
+    return PipelineError(
+        "This address and this password do not open an account.",
+        code="login_invalid",
+        hint="Check both; an account can be disabled too.",
+    )
+
+
+def _wrong() -> InvalidRequestError:
+    return InvalidRequestError((FieldError(pointer="#/current_password", detail="Is not your password"),))

@@ -85,16 +85,16 @@ class Sessions:
         known = None if mistyped(given) else await self._store.refresh(fingerprint(given))
         session = None if known is None else await self._store.get(known.session)
         if known is None or session is None or not session.live(self._clock()):
-            raise _REFUSED
+            raise _refused()
         secret, successor = self._next(session)
         if known.used or not await self._store.rotate(known, successor):
             await self._end(session)
             log.warning("session.refresh_reused", owner=session.owner, session_id=session.id)
-            raise _REFUSED
+            raise _refused()
         user = await self._users.get(session.owner)
         if user is None or user.disabled:
             await self._end(session)
-            raise _REFUSED
+            raise _refused()
         return self._grant(session, secret, successor)
 
     async def close(self, given: str) -> None:
@@ -126,6 +126,7 @@ class Sessions:
         return Grant(self._access.issue(session), self._access.life, secret, left)
 
 
-_REFUSED: Final = PipelineError(
-    "This refresh token is unknown, expired, or was used before.", code="refresh_invalid", hint="Log in again."
-)
+def _refused() -> PipelineError:
+    return PipelineError(
+        "This refresh token is unknown, expired, or was used before.", code="refresh_invalid", hint="Log in again."
+    )

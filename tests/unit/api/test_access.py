@@ -5,10 +5,21 @@ import re
 import pytest
 
 from api.app import TABLE
+from pipeline.adapters.memory import MemoryAccounts
+from pipeline.identity import fingerprint
 from pipeline.job import Status
+from pipeline.ports.documents import Token
+from pipeline.scopes import SCOPES
 from tests.unit.api.conftest import World, problem
 
 CALLS = [(method, line.path, made.access) for line in TABLE for method, made in line.operations.items()]
+NEEDED = [
+    (method, line.path, made.scope_of(method))
+    for line in TABLE
+    for method, made in line.operations.items()
+    if made.access != "public"
+]
+SCOPED = [call for call in NEEDED if call[2] != "any"]
 JOB_CALLS = [(method, path) for method, path, _ in CALLS if "{job_id}" in path]
 
 
@@ -75,5 +86,24 @@ def test_each_owner_reads_an_own_webhook_secret(world: World) -> None:
     assert secrets == ["whsec_alice", "whsec_bob"]
 
 
-def test_admin_calls_need_the_role_admin(world: World) -> None:
-    assert problem(world.alice.get("/v1/admin/doctor")) == (403, "token_forbidden")
+@pytest.mark.parametrize(("method", "path"), [call[:2] for call in CALLS if call[2] == "admin"])
+def test_asvs_8_2_1_admin_calls_need_the_role_admin(world: World, method: str, path: str) -> None:
+    assert problem(world.alice.request(method, path)) == (403, "token_forbidden")
+
+
+@pytest.mark.parametrize(("method", "path", "scope"), SCOPED)
+def test_asvs_8_2_1_every_call_is_refused_to_a_token_without_its_scope(
+    world: World, method: str, path: str, scope: str
+) -> None:
+    accounts = world.documents.accounts
+    assert isinstance(accounts, MemoryAccounts)
+    accounts.tokens[fingerprint("enl_less")] = Token("admin", "admin", frozenset(SCOPES) - {scope})
+    refused = world.nobody.request(method, path, headers={"authorization": "Bearer enl_less"})
+    assert problem(refused) == (403, "token_forbidden")
+    assert scope in refused.json()["detail"]
+
+
+def test_every_call_but_who_am_i_and_the_password_needs_a_scope() -> None:
+    anyones = {(method, path) for method, path, scope in NEEDED if scope == "any"}
+    assert anyones == {("GET", "/v1/me"), ("POST", "/v1/auth/password")}
+    assert {scope for _, _, scope in NEEDED} == {*SCOPES, "any"}
