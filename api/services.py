@@ -1,5 +1,6 @@
 """What handlers find in `request.state`: the wiring of this process in one typed dictionary."""
 
+import asyncio
 from typing import TypedDict
 
 from api.accounts.access_tokens import AccessTokens
@@ -18,6 +19,7 @@ from api.lanes import Lanes
 from api.live.hub import Hub
 from api.live.telling import telling
 from api.metrics import Metrics
+from api.preferences import Patience, Pause
 from api.progress import LiveProgress
 from api.queues import Queues
 from api.submissions import Submissions
@@ -43,6 +45,7 @@ class Services(TypedDict):
     submissions: Submissions
     arrivals: Arrivals
     once: Once
+    patience: Patience
     progress: LiveProgress
     live: Hub
     servers: Servers
@@ -73,6 +76,7 @@ async def wire(  # noqa: PLR0913 - the ports, and what differs between installat
     public_url: str,
     max_upload_bytes: int,
     rules: Rules,
+    pause: Pause = asyncio.sleep,
 ) -> Services:
     """Everything on top of the ports, already listening to the bus."""
     relay = Relay(documents.jobs, bus)
@@ -107,6 +111,7 @@ async def wire(  # noqa: PLR0913 - the ports, and what differs between installat
         relay=relay,
         submissions=Submissions(documents, objects, presigner, relay, clock=clock),
         once=Once(documents.claims, clock=clock, new_id=new_job_id),
+        patience=Patience(documents.jobs, pause=pause),
         arrivals=Arrivals(documents, objects, Fetcher(egress, max_bytes=max_upload_bytes), max_bytes=max_upload_bytes),
         progress=progress,
         live=live,

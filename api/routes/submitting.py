@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api import idempotency
+from api import idempotency, preferences
 from api.answers import UploadAnswer
 from api.arrivals import Asked
 from api.exchange import answer, kind_of, read_form, read_json, read_object, unsupported
@@ -51,20 +51,24 @@ async def announce_upload(request: Request[Services]) -> Response:
 
 @operation(
     "Submit a picture with its options in one request: as a form, inside JSON, by its URL, or by its key",
-    answers={202: JobOut},
+    answers={200: JobOut, 202: JobOut},
     body=Submission,
     form=SubmissionForm,
     refusals=(*_REFUSALS, *_KEYS, *_ARRIVALS),
-    headers=_HEADERS,
+    headers=_HEADERS | {preferences.HEADER: preferences.SCHEMA},
 )
 async def submit_job(request: Request[Services]) -> Response:
     """`POST /v1/jobs`."""
     services = request.state
     async with _asked(request) as asked, services["once"].making(request, asked) as making:
         job = await _made(request, asked, making)
+    seconds, applied = preferences.preferred(request)
+    job = await services["patience"].ended(job, seconds)
     shown = show(job, services["progress"], public_url=services["public_url"])
-    headers = {"location": shown.urls.self, "retry-after": "1", **(REPLAYED if making.made else {})}
-    return answer(await services["queues"].told(job, shown), 202, headers)
+    headers = {"location": shown.urls.self} | applied | (REPLAYED if making.made else {})
+    if seconds and job.terminal:
+        return answer(shown, 200, headers)
+    return answer(await services["queues"].told(job, shown), 202, headers | {"retry-after": "1"})
 
 
 async def _made(request: Request[Services], asked: Asked, making: Making) -> Job:

@@ -2,7 +2,7 @@
 
 import re
 import ssl
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -50,7 +50,15 @@ class World:
     now: datetime = NOW
     portal: BlockingPortal | None = None
     live: Hub | None = None
+    paused: list[float] = field(default_factory=list)
+    meanwhile: Callable[[], None] | None = None
     clients: dict[str, httpx2.Client] = field(default_factory=dict)
+
+    async def pause(self, seconds: float) -> None:
+        """What stands for a wait: no time passes, and what was to happen meanwhile does."""
+        self.paused.append(seconds)
+        if self.meanwhile is not None:
+            self.meanwhile()
 
     def clock(self) -> datetime:
         return self.now
@@ -132,6 +140,7 @@ def world(rules: Rules) -> Iterator[World]:
             public_url="http://api.test",
             max_upload_bytes=MAX_UPLOAD_BYTES,
             rules=rules,
+            pause=built.pause,
         )
         built.live = services["live"]
         yield services
