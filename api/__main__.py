@@ -56,6 +56,7 @@ async def run(settings: Settings) -> None:
             public_url=settings.public_url or f"http://{settings.api_host}:{settings.api_port}",
             max_upload_bytes=settings.max_upload_bytes,
             rules=rules(settings),
+            max_pixels=settings.max_pixels,
         )
         await serve(bus, partial(answer, settings, services), services["relay"].run)
     finally:

@@ -72,6 +72,8 @@ TABLE: Final = (
     resource("/v1/me", GET=auth.read_me),
     resource("/v1/tokens", GET=tokens.list_tokens, POST=tokens.create_token),
     resource("/v1/tokens/{id}", DELETE=tokens.revoke_token),
+    resource("/v1/models/{name}", GET=service.read_model),
+    resource("/v1/presets", GET=service.list_presets),
     resource("/v1/admin/sweep", POST=admin.run_sweep),
     resource("/v1/admin/doctor", GET=service.examine),
     resource("/v1/admin/lanes", GET=lanes.list_lanes),

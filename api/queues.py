@@ -1,8 +1,9 @@
 """Jobs with their place in the queue and what they wait for. What surrounds a lane is asked for once in a while."""
 
 import asyncio
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from api.lanes import present
 from api.reasons import Scene, explain, hindrance, idle, own_reason, reason_of
@@ -10,11 +11,13 @@ from api.waiting import Forecast, Pace
 from api.workers import live_reports
 from pipeline.clock import Clock
 from pipeline.errors import PipelineError
-from pipeline.job import Job, Status
+from pipeline.identity import new_job_id
+from pipeline.job import Job, JobOptions, Source, Status
 from pipeline.ports.bus import Bus
 from pipeline.ports.documents import Documents
 from pipeline.ports.lanes import LaneState
-from pipeline.topology import Lane
+from pipeline.queueing import lane_of
+from pipeline.topology import UPLOADS_BUCKET, Lane
 from pipeline.wire import JobOut, Queue, Wire
 
 #: Places are counted up to this, so that one costs the same in any queue.
@@ -56,6 +59,16 @@ class Queues:
         """*shown* with what the job waits for and, where it is queued, its place and when it will have ended."""
         queue = await self._queue(job)
         return (await self.listed(job, shown)).model_copy(update={"queue": queue})
+
+    async def prospect(self, owner: str, effective: Mapping[str, Any]) -> tuple[str | None, Queue | None]:
+        """What a job of the owner's with these options would wait for, were it queued now."""
+        now, lane = self._clock(), await lane_of(self._documents.jobs, owner)
+        times = {"created_at": now, "updated_at": now, "queued_at": now}
+        options, source = JobOptions(effective=dict(effective)), Source(bucket=UPLOADS_BUCKET, key="")
+        job = Job(
+            id=new_job_id(), owner=owner, status=Status.QUEUED, lane=lane, options=options, source=source, **times
+        )
+        return await self._reason(job), await self._queue(job)
 
     async def why(self, job: Job) -> Why:
         """The story of a job in plain words."""

@@ -13,6 +13,7 @@ from api.arrivals import Arrivals
 from api.callers import Callers
 from api.checks import Servers
 from api.doctor import Canary, Doctor
+from api.estimates import Estimates, Limits
 from api.fetching import Fetcher
 from api.idempotency import Once
 from api.lanes import Lanes
@@ -46,6 +47,7 @@ class Services(TypedDict):
     arrivals: Arrivals
     once: Once
     patience: Patience
+    estimates: Estimates
     progress: LiveProgress
     live: Hub
     servers: Servers
@@ -76,6 +78,7 @@ async def wire(  # noqa: PLR0913 - the ports, and what differs between installat
     public_url: str,
     max_upload_bytes: int,
     rules: Rules,
+    max_pixels: int,
     pause: Pause = asyncio.sleep,
 ) -> Services:
     """Everything on top of the ports, already listening to the bus."""
@@ -103,6 +106,8 @@ async def wire(  # noqa: PLR0913 - the ports, and what differs between installat
         new_id=new_id,
         new_token=new_token,
     )
+    queues = Queues(documents, bus, clock=clock)
+    limits = Limits(upload_bytes=max_upload_bytes, pixels=max_pixels)
     return Services(
         documents=documents,
         objects=objects,
@@ -112,6 +117,7 @@ async def wire(  # noqa: PLR0913 - the ports, and what differs between installat
         submissions=Submissions(documents, objects, presigner, relay, clock=clock),
         once=Once(documents.claims, clock=clock, new_id=new_job_id),
         patience=Patience(documents.jobs, pause=pause),
+        estimates=Estimates(documents, objects, queues, clock=clock, limits=limits),
         arrivals=Arrivals(documents, objects, Fetcher(egress, max_bytes=max_upload_bytes), max_bytes=max_upload_bytes),
         progress=progress,
         live=live,

@@ -27,3 +27,4 @@ class Settings(ObjectConnections):
     refresh_token_seconds: int = Field(604_800, ge=60, le=30 * 86_400)
     registration: Literal["on", "off"] = "off"
     max_upload_bytes: int = Field(100 * 1024 * 1024, ge=1)
+    max_pixels: int = Field(50_000_000, ge=1)

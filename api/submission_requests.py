@@ -70,6 +70,14 @@ class Submission(RootModel[JsonSubmission]):
     """One of the ways to say in JSON which picture is meant."""
 
 
+class SubmissionQuery(BaseModel):
+    """Whether to tell what a job would be instead of making it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    dry_run: bool = False
+
+
 def way_of(values: dict[str, Any]) -> type[JsonSubmission]:
     """The model that *values* are meant for; raises `request_invalid`."""
     for name, kind in _WAYS.items():

@@ -6,16 +6,18 @@ from typing import Literal
 
 import structlog
 
-from ingest import header as headers
 from ingest.notice import Notice, ignored, parse
+from pipeline import header as headers
+from pipeline.admission import layers_of, read_header, refuse_unfit
 from pipeline.clock import Clock
 from pipeline.errors import PipelineError, RetryLaterError
 from pipeline.events import event_message
 from pipeline.failures import write_error_file
+from pipeline.header import Header
 from pipeline.identity import job_of_key, owner_of
 from pipeline.job import Job, JobOptions, Source, Status, TransitionError, cancel, enqueue, reject
-from pipeline.layers import Layer, resolve
-from pipeline.options import Effective, extra_keys, from_metadata
+from pipeline.layers import resolve
+from pipeline.options import Effective
 from pipeline.options import parse as parse_options
 from pipeline.outbox import Relay
 from pipeline.ports.bus import Delivery
@@ -23,7 +25,6 @@ from pipeline.ports.documents import Documents, SourceRecord
 from pipeline.ports.objects import ObjectInfo, ObjectMissingError, ObjectStore, PreconditionError
 from pipeline.queueing import lane_of, queued_messages
 from pipeline.retention import returning
-from pipeline.segments import from_key
 from pipeline.topology import DURABLE, UPLOADS_BUCKET
 
 #: Why jobs are canceled that nobody called off: their upload was deleted, or replaced.
@@ -206,42 +207,32 @@ class Intake:
             measured = source.model_copy(
                 update={"width": header.width, "height": header.height, "format": header.format}
             )
-            layers = await self._layers(job, source.key, info)
+            asked = parse_options(job.options.requested)
+            layers = await layers_of(self._prefixes, job.owner, source.key, asked=asked, metadata=info.metadata)
             options = resolve(layers, source_format=header.format)
-            headers.check_limits(header, max_pixels=self._limits.pixels)
             effective = Effective.model_validate(options.effective)
-            headers.check_outputs(header, effective)
-            extra_keys(source.key, effective)
+            refuse_unfit(header, effective, source.key, max_pixels=self._limits.pixels)
         except PipelineError as error:
             if error.retryable:
                 raise  # an outage of ours says nothing of the upload
             return reject(job, self._clock(), source=source, options=options, error=error)
         return enqueue(job, self._clock(), source=measured, options=options, lane=await lane_of(self._jobs, job.owner))
 
-    async def _layers(self, job: Job, key: str, info: ObjectInfo) -> list[Layer]:
-        asked = parse_options(job.options.requested)
-        folders: list[Layer] = [("segment", options) for options in from_key(key)]
-        bound = await self._prefixes.nearest(job.owner, key)
-        if bound is not None:
-            folders.append(("prefix" if bound.prefix else "owner", parse_options({"preset": bound.preset})))
-        return [("request", asked), ("metadata", from_metadata(info.metadata)), *folders]
-
-    async def _header(self, source: Source, head: bytes) -> headers.Header:
+    async def _header(self, source: Source, head: bytes) -> Header:
         if (source.bytes or 0) > self._limits.upload_bytes:
             raise PipelineError(
                 f"The file has {source.bytes} bytes.",
                 code="image_too_large",
                 hint=f"The limit is {self._limits.upload_bytes} bytes (ENLARGER_MAX_UPLOAD_BYTES).",
             )
-        found = headers.measure(head)
-        if found is None and (source.bytes or 0) > len(head):
-            _, longer = await self._objects.read(
-                UPLOADS_BUCKET, source.key, first_bytes=headers.LONG_HEAD_BYTES, if_match=source.etag
-            )
-            found = headers.measure(longer) or headers.unmeasured(headers.sniff(head))
-        if found is None:
-            raise headers.unreadable(headers.sniff(head))
-        return found
+
+        async def read(first_bytes: int) -> bytes:
+            if first_bytes <= headers.HEAD_BYTES:
+                return head
+            key, etag = source.key, source.etag
+            return (await self._objects.read(UPLOADS_BUCKET, key, first_bytes=first_bytes, if_match=etag))[1]
+
+        return await read_header(read, source.bytes or 0)
 
     async def _head(self, notice: Notice, first_bytes: int) -> tuple[ObjectInfo, bytes]:
         return await self._objects.read(UPLOADS_BUCKET, notice.key, first_bytes=first_bytes, if_match=notice.etag)

@@ -34,6 +34,7 @@ CODES: Final[dict[str, HTTPStatus]] = {
     "method_not_allowed": HTTPStatus.METHOD_NOT_ALLOWED,
     "metrics_not_ready": HTTPStatus.CONFLICT,
     "model_damaged": HTTPStatus.INTERNAL_SERVER_ERROR,
+    "model_not_found": HTTPStatus.NOT_FOUND,
     "model_unavailable": HTTPStatus.SERVICE_UNAVAILABLE,
     "model_unknown": HTTPStatus.UNPROCESSABLE_ENTITY,
     "not_found": HTTPStatus.NOT_FOUND,

@@ -3,7 +3,9 @@
 from starlette.requests import Request
 from starlette.responses import Response
 
+from api import catalogue
 from api.answers import DoctorReport, Health, ModelList, WebhookSecret
+from api.catalogue import ModelDetail, PresetList
 from api.exchange import answer
 from api.operations import operation
 from api.services import Services
@@ -17,6 +19,24 @@ async def list_models(request: Request[Services]) -> Response:
     services = request.state
     reports = await live_reports(services["documents"].workers, services["clock"]())
     return answer(ModelList(items=models_of(reports)))
+
+
+@operation(
+    "Read one model, with the JSON Schema of its jobs' options",
+    answers={200: ModelDetail},
+    refusals=("model_not_found",),
+)
+async def read_model(request: Request[Services]) -> Response:
+    """`GET /v1/models/{name}`."""
+    services = request.state
+    reports = await live_reports(services["documents"].workers, services["clock"]())
+    return answer(catalogue.detail(models_of(reports), request.path_params["name"]))
+
+
+@operation("List the presets, with the JSON Schema of all options", answers={200: PresetList})
+async def list_presets(_request: Request[Services]) -> Response:
+    """`GET /v1/presets`."""
+    return answer(catalogue.presets())
 
 
 @operation(

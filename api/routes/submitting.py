@@ -3,20 +3,22 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from pydantic import RootModel
 from starlette.requests import Request
 from starlette.responses import Response
 
 from api import idempotency, preferences
 from api.answers import UploadAnswer
 from api.arrivals import Asked
-from api.exchange import answer, kind_of, read_form, read_json, read_object, unsupported
+from api.estimates import Estimate
+from api.exchange import answer, kind_of, read_form, read_json, read_object, read_query, unsupported
 from api.idempotency import REPLAYED, Making
 from api.jobs import find, show
 from api.operations import SMALL_BODY_BYTES, operation
 from api.problems import checked
 from api.requests import MAX_UPLOAD_BYTES, SubmissionForm, UploadRequest
 from api.services import Services
-from api.submission_requests import MAX_INLINE_BYTES, Submission, way_of
+from api.submission_requests import MAX_INLINE_BYTES, Submission, SubmissionQuery, way_of
 from pipeline.job import Job
 from pipeline.wire import JobOut
 
@@ -27,7 +29,13 @@ _ARRIVALS = (
 )
 _KEYS = ("idempotency_key_invalid", "idempotency_key_reused", "idempotency_in_flight")
 _HEADERS = {idempotency.HEADER: idempotency.SCHEMA}
+#: What a dry run finds out, and else fails the job.
+_ESTIMATES = ("image_truncated", "format_limit_exceeded")
 _REFUSALS = ("model_unknown", "options_invalid", "webhook_url_refused")
+
+
+class Told(RootModel[JobOut | Estimate]):
+    """A job that has ended while its maker waited, or what a job would be."""
 
 
 @operation(
@@ -51,15 +59,18 @@ async def announce_upload(request: Request[Services]) -> Response:
 
 @operation(
     "Submit a picture with its options in one request: as a form, inside JSON, by its URL, or by its key",
-    answers={200: JobOut, 202: JobOut},
+    answers={200: Told, 202: JobOut},
     body=Submission,
     form=SubmissionForm,
-    refusals=(*_REFUSALS, *_KEYS, *_ARRIVALS),
+    query=SubmissionQuery,
+    refusals=(*_REFUSALS, *_KEYS, *_ARRIVALS, *_ESTIMATES),
     headers=_HEADERS | {preferences.HEADER: preferences.SCHEMA},
 )
 async def submit_job(request: Request[Services]) -> Response:
     """`POST /v1/jobs`."""
     services = request.state
+    if read_query(request, SubmissionQuery).dry_run:
+        return await _estimated(request)
     async with _asked(request) as asked, services["once"].making(request, asked) as making:
         job = await _made(request, asked, making)
     seconds, applied = preferences.preferred(request)
@@ -69,6 +80,12 @@ async def submit_job(request: Request[Services]) -> Response:
     if seconds and job.terminal:
         return answer(shown, 200, headers)
     return answer(await services["queues"].told(job, shown), 202, headers | {"retry-after": "1"})
+
+
+async def _estimated(request: Request[Services]) -> Response:
+    services, owner = request.state, request.user.owner
+    async with _asked(request) as asked, services["arrivals"].opened(owner, asked) as arrival:
+        return answer(await services["estimates"].estimate(owner, arrival))
 
 
 async def _made(request: Request[Services], asked: Asked, making: Making) -> Job:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest import header
+from pipeline import header
 from pipeline.errors import PipelineError
 from pipeline.formats import FORMATS, MAGIC, sniff
 from processors import codecs

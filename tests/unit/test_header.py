@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from ingest.header import HEAD_BYTES, UNTURNED, Header, check_limits, check_outputs, measure, sniff, unreadable
 from pipeline.errors import PipelineError
 from pipeline.formats import MAGIC
+from pipeline.header import HEAD_BYTES, UNTURNED, Header, check_limits, check_outputs, measure, sniff, unreadable
 from pipeline.options import Effective
 from tests.making import picture
 

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 import pytest
 
-from ingest.header import LONG_HEAD_BYTES
 from pipeline.adapters.memory import MemoryJobs
 from pipeline.adapters.memory_bus import MemoryBus
 from pipeline.adapters.memory_objects import MemoryObjects
 from pipeline.errors import PipelineError, RetryLaterError, storage_unavailable
 from pipeline.events import Message
+from pipeline.header import LONG_HEAD_BYTES
 from pipeline.identity import owner_of
 from pipeline.job import Job, Status, cancel, expire
 from pipeline.ports.objects import ObjectInfo

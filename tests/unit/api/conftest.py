@@ -37,6 +37,7 @@ NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
 MAX_UPLOAD_BYTES = 300_000
 #: Anybody may register, and a hash costs next to nothing.
 RULES = Rules("k" * 40, registration=True, hasher=PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
+MAX_PIXELS = 1_000_000
 TOKENS = {"admin": "enl_admin", "alice": "enl_alice", "bob": "enl_bob"}
 
 
@@ -140,6 +141,7 @@ def world(rules: Rules) -> Iterator[World]:
             public_url="http://api.test",
             max_upload_bytes=MAX_UPLOAD_BYTES,
             rules=rules,
+            max_pixels=MAX_PIXELS,
             pause=built.pause,
         )
         built.live = services["live"]
