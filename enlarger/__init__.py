@@ -11,7 +11,19 @@ with Client("http://127.0.0.1:8000", token="...") as client:
 from enlarger.admin_models import Check, Doctor, Worker
 from enlarger.client import Client
 from enlarger.errors import EnlargerError
-from enlarger.models import Failure, Job, Metrics, Model, Output, Progress, Queue, Source
+from enlarger.models import (
+    Estimate,
+    Failure,
+    Job,
+    Metrics,
+    Model,
+    ModelDetail,
+    Output,
+    PresetList,
+    Progress,
+    Queue,
+    Source,
+)
 from enlarger.retries import Clock
 
 __all__ = [
@@ -20,11 +32,14 @@ __all__ = [
     "Clock",
     "Doctor",
     "EnlargerError",
+    "Estimate",
     "Failure",
     "Job",
     "Metrics",
     "Model",
+    "ModelDetail",
     "Output",
+    "PresetList",
     "Progress",
     "Queue",
     "Source",

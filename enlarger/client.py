@@ -1,6 +1,5 @@
 """The client: one method per thing the service does, over HTTP alone, safe to share between threads."""
 
-import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from itertools import count
@@ -14,11 +13,12 @@ from enlarger.errors import EnlargerError, retry_after
 from enlarger.listening import Listener
 from enlarger.models import Job, Metrics, Model, ModelList, Page, Upload, Why
 from enlarger.retries import persist, polling_waits
+from enlarger.submitting import Submitting, new_key, wire_name
 from enlarger.tokens import Tokens
 from enlarger.transfer import OnBytes, fetch_file, put_file
 
 
-class Client(Admin, Tokens):
+class Client(Submitting, Admin, Tokens):
     """A connection to one Enlarger service.
 
     Every method raises `EnlargerError`. Busy answers and lost connections are tried again, a few times.
@@ -51,31 +51,13 @@ class Client(Admin, Tokens):
         """
         path = Path(path)
         size_bytes = path.stat().st_size
-        wanted = {"filename": _wire_name(path), "size_bytes": size_bytes}
+        wanted = {"filename": wire_name(path), "size_bytes": size_bytes}
         extra = {"options": options, "webhook": webhook, "metadata": metadata}
         body = wanted | {name: value for name, value in extra.items() if value is not None}
-        upload = read(Upload, self._call("POST", "/v1/uploads", json=body))
+        key = {"idempotency-key": new_key()}  # a second try is answered with the same job
+        upload = read(Upload, self._call("POST", "/v1/uploads", json=body, headers=key))
         self._send(upload, path, size_bytes=size_bytes, on_progress=on_progress or _ignore)
         return upload.job
-
-    def submit(
-        self,
-        path: str | os.PathLike[str],
-        options: Mapping[str, Any] | None = None,
-        *,
-        webhook: str | None = None,
-        metadata: Mapping[str, str] | None = None,
-    ) -> Job:
-        """Send a file through the service itself, for machines that cannot reach its object store.
-
-        A connection that is lost after the file left is not tried again: the job may exist.
-        """
-        path = Path(path)
-        fields = {"options": options and json.dumps(options), "metadata": metadata and json.dumps(metadata)}
-        data = {name: value for name, value in (fields | {"webhook": webhook}).items() if value}
-        with path.open("rb") as file:
-            files = {"file": (_wire_name(path), file)}
-            return read(Job, self._call("POST", "/v1/jobs", repeatable=False, data=data, files=files))
 
     def job(self, job_id: str) -> Job:
         """Read one job."""
@@ -181,11 +163,6 @@ def _too_long(job: Job, timeout_seconds: float) -> EnlargerError:
 
 def _job_path(job_id: str) -> str:
     return f"/v1/jobs/{quote(job_id, safe='')}"
-
-
-def _wire_name(path: Path) -> str:
-    """The file's name as JSON can carry it: bytes that are no UTF-8 become question marks."""
-    return path.name.encode(errors="replace").decode()
 
 
 def _ignore(*_: object) -> None:

@@ -44,6 +44,7 @@ class Connection:
         self._streams = httpx2.Client(base_url=url, headers=headers, transport=transport)
         self._store = httpx2.Client(transport=transport, timeout=timeout_seconds)
         self._clock = clock or Clock()
+        self._timeout_seconds = timeout_seconds
 
     def __enter__(self) -> Self:
         return self

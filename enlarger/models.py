@@ -189,6 +189,46 @@ class ModelList(Answer):
     items: tuple[Model, ...]
 
 
+class ModelDetail(Model):
+    """One model; `options_schema` is the JSON Schema of the options of a job that names it."""
+
+    options_schema: Mapping[str, Any] = {}
+
+
+class Preset(Answer):
+    """A name, and the options it stands for."""
+
+    name: str
+    options: Mapping[str, Any] = {}
+
+
+class PresetList(Answer):
+    """Every preset; `options_schema` is the JSON Schema of all options."""
+
+    items: tuple[Preset, ...]
+    options_schema: Mapping[str, Any] = {}
+
+
+class EstimatedOutput(Answer):
+    """One object that a job would write; pixels are None where only decoding the picture tells them."""
+
+    role: str = "main"
+    format: str = ""
+    width: int | None = None
+    height: int | None = None
+
+
+class Estimate(Answer):
+    """What a job would be: its options with their origin, its outputs, and when it would end."""
+
+    source: Source
+    options: Options
+    outputs: tuple[EstimatedOutput, ...]
+    queue: Queue | None = None
+    status_reason: str | None = None
+    limits: Mapping[str, Any] = {}
+
+
 class Why(Answer):
     """What a job waits for, or how it ended, and what to do."""
 

@@ -158,14 +158,6 @@ def test_a_submission_is_repeated_when_it_never_left_or_was_refused(
     assert len(service.jobs) == 1
 
 
-def test_a_submission_whose_fate_is_unknown_is_not_repeated(service: FakeService, client: Client, photo: Path) -> None:
-    service.once("POST", "/v1/jobs", cut)
-    with pytest.raises(EnlargerError) as caught:
-        client.submit(photo)
-    assert caught.value.code == "service_unreachable"
-    assert len(service.requests) == 1
-
-
 def test_a_service_that_stays_away_is_given_up_after_a_few_tries(
     service: FakeService, client: Client, time: FakeTime
 ) -> None:
