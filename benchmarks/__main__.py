@@ -2,6 +2,6 @@
 
 import runpy
 
-for name in ("engine", "codec", "gate", "pipeline", "memory", "end_to_end", "backlog"):
+for name in ("engine", "codec", "gate", "pipeline", "memory", "end_to_end", "backlog", "live"):
     print(f"== {name}")
     runpy.run_module(f"benchmarks.{name}", run_name="__main__")

@@ -4,15 +4,19 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from typing import Final
 
 import structlog
 from pydantic import ValidationError
 
-from api.live.mailbox import Mailbox
+from api.live.mailbox import PACE_SECONDS, Mailbox
 from api.live.topic import News, Topic
 from pipeline.events import Event
 from pipeline.job import Job
 from pipeline.wire import Progress
+
+#: So much progress of single jobs all streams together are told: about half of what one processor can say.
+WORDS_PER_SECOND: Final = 4000
 
 log = structlog.get_logger()
 
@@ -41,8 +45,8 @@ class Reader:
         self._woken.clear()
 
     def due(self) -> float:
-        """When there is something to do although nobody wakes us."""
-        return min(self.mailbox.due(), *(topic.due() for topic in self.topics.values()))
+        """When a job must be read although nobody wakes us."""
+        return min(topic.due() for topic in self.topics.values())
 
 
 class Hub:
@@ -56,6 +60,7 @@ class Hub:
     def __init__(self, *, read: Callable[[str], Awaitable[Job | None]], tell: Callable[[Job], Awaitable[str]]) -> None:
         self._read = read
         self._tell = tell
+        self._streams = 0
         self._topics: dict[str, Topic] = {}
         self._readers: defaultdict[str, set[Reader]] = defaultdict(set)
 
@@ -63,6 +68,10 @@ class Hub:
     def watched(self) -> int:
         """How many jobs are watched."""
         return len(self._topics)
+
+    def pace(self) -> float:
+        """Seconds between two words of the progress of one job: more where there are very many streams."""
+        return max(PACE_SECONDS, self._streams / WORDS_PER_SECOND)
 
     def heard(self, subject: str, body: bytes) -> None:
         """Take in one message of `events.job.<job id>.<type>`."""
@@ -85,11 +94,13 @@ class Hub:
     def reading(self, jobs: Sequence[Job]) -> Iterator[Reader]:
         """Watch *jobs*, which the caller has read just now, until the block ends."""
         reader = Reader()
+        self._streams += 1
         try:
             for job in jobs:
                 reader.topics[job.id] = self._join(job, reader)
             yield reader
         finally:
+            self._streams -= 1
             for job_id in reader.topics:
                 self._leave(job_id, reader)
 
@@ -104,11 +115,12 @@ class Hub:
     def _leave(self, job_id: str, reader: Reader) -> None:
         self._readers[job_id].discard(reader)
         if not self._readers[job_id]:
-            del self._readers[job_id], self._topics[job_id]
+            self._topics.pop(job_id).close()
+            del self._readers[job_id]
 
     def _open(self, job: Job) -> Topic:
         def news(what: News) -> None:
             for reader in self._readers[job.id]:
                 reader.notice(job.id, what)
 
-        return Topic(job, read=self._read, tell=self._tell, news=news)
+        return Topic(job, read=self._read, tell=self._tell, news=news, pace=self.pace)

@@ -1,15 +1,15 @@
-"""What one reader has not been told yet. Pure: no bus, no clock of its own.
+"""What one reader has not been told yet, and how often a job may be spoken of. Pure: no bus, no clock of its own.
 
-It holds names of jobs, never messages: what there is to say of a job is read off the job when the reader gets to it.
-So a slow reader skips steps between, never the last one, and needs no more room than it watches jobs.
+A mailbox holds names of jobs, never messages: what there is to say of a job is read off the job when the reader gets to
+it. So a slow reader skips steps between, never the last one, and needs no more room than it watches jobs.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-#: A reader hears of the progress of one job at most once in so many seconds.
+#: The progress of one job is told at most once in so many seconds.
 PACE_SECONDS: Final = 0.25
-_NEVER: Final = float("-inf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,13 +21,11 @@ class Post:
 
 
 class Mailbox:
-    """Collects the names of jobs with news; all times are seconds of one clock that only grows."""
+    """Collects the names of jobs with news."""
 
-    def __init__(self, pace_seconds: float = PACE_SECONDS) -> None:
-        self._pace_seconds = pace_seconds
+    def __init__(self) -> None:
         self._changed: dict[str, None] = {}
         self._progressed: dict[str, None] = {}
-        self._told_at: dict[str, float] = {}
 
     def changed(self, job_id: str) -> None:
         """The job has news; they hold its progress too."""
@@ -39,21 +37,38 @@ class Mailbox:
         if job_id not in self._changed:
             self._progressed[job_id] = None
 
-    def take(self, now: float) -> Post:
-        """What may be told at *now*; progress that came too soon stays for later."""
-        due = tuple(job_id for job_id in self._progressed if self._due(job_id) <= now)
-        post = Post(tuple(self._changed), due)
+    @property
+    def empty(self) -> bool:
+        """Everything has been taken."""
+        return not (self._changed or self._progressed)
+
+    def take(self) -> Post:
+        """Empty the mailbox."""
+        post = Post(tuple(self._changed), tuple(self._progressed))
         self._changed.clear()
-        for job_id in due:
-            del self._progressed[job_id]
-            self._told_at[job_id] = now
+        self._progressed.clear()
         return post
 
-    def due(self) -> float:
-        """When there will be something to take; infinity while nothing has come."""
-        if self._changed:
-            return _NEVER
-        return min(map(self._due, self._progressed), default=float("inf"))
 
-    def _due(self, job_id: str) -> float:
-        return self._told_at.get(job_id, _NEVER) + self._pace_seconds
+class Throttle:
+    """Says when the next word of a job may be told; all times are seconds of one clock that only grows.
+
+    Args:
+        pace: Tells how many seconds must lie between two words.
+    """
+
+    def __init__(self, pace: Callable[[], float]) -> None:
+        self._pace = pace
+        self._told_at = float("-inf")
+        self._waits = False
+
+    def offer(self, now: float) -> float | None:
+        """In how many seconds the newest word may be told; None where that is arranged already."""
+        if self._waits:
+            return None
+        self._waits = True
+        return max(0.0, self._told_at + self._pace() - now)
+
+    def told(self, now: float) -> None:
+        """It was told."""
+        self._told_at, self._waits = now, False

@@ -1,6 +1,7 @@
 """Streams as server-sent events (WHATWG HTML, section 9.2); `sse_starlette` frames, pings and drains them."""
 
 from collections.abc import AsyncIterator
+from functools import lru_cache
 from typing import Final
 
 import structlog
@@ -18,6 +19,8 @@ SEND_SECONDS: Final = 30.0
 #: When a client whose stream was cut comes back, in milliseconds.
 RETRY_MILLISECONDS: Final = 2000
 _MAX_DIGITS: Final = 18
+#: So many of the last messages are kept as bytes, of some kilobytes each.
+_FRAMES: Final = 512
 
 log = structlog.get_logger()
 
@@ -45,8 +48,13 @@ def last_event_id(headers: Headers) -> int | None:
 async def _frames(notes: AsyncIterator[Note]) -> AsyncIterator[bytes]:
     yield _ping().encode()  # tells the client its retry time, and that it is through
     async for note in notes:
-        id_ = None if note.id is None else str(note.id)
-        yield ServerSentEvent(note.data, event=note.type, id=id_).encode()
+        yield _frame(note)
+
+
+@lru_cache(maxsize=_FRAMES)
+def _frame(note: Note) -> bytes:
+    """Readers of one job get the same bytes."""
+    return ServerSentEvent(note.data, event=note.type, id=None if note.id is None else str(note.id)).encode()
 
 
 def _ping() -> ServerSentEvent:

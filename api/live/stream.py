@@ -68,10 +68,10 @@ async def _news(reader: Reader, told: dict[str, Words], now: float) -> list[Note
     for topic in reader.topics.values():
         if topic.due() <= now:
             await topic.refresh(now)
-    post, notes = reader.mailbox.take(now), []
+    post, notes = reader.mailbox.take(), []
     for job_id in post.changed:
         words = await reader.topics[job_id].words()
         if words is not told.get(job_id):
             told[job_id] = words
             notes.append(Note("job.changed", words.text, sum(words.rev for words in told.values())))
-    return notes + [Note("job.progressed", reader.topics[job_id].progress_text()) for job_id in post.progressed]
+    return notes + [Note("job.progressed", reader.topics[job_id].progress) for job_id in post.progressed]

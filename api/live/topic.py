@@ -6,6 +6,7 @@ from typing import Final, Literal, NamedTuple
 
 import structlog
 
+from api.live.mailbox import Throttle
 from pipeline.errors import PipelineError
 from pipeline.job import LEASED, Job
 from pipeline.wire import Progress, Wire
@@ -46,6 +47,7 @@ class Topic:
         read: Reads the job document, which is the truth; None once it is gone.
         tell: What `GET /v1/jobs/{id}` answers of a job.
         news: Called with what there is for readers.
+        pace: Tells how many seconds must lie between two words of its progress.
     """
 
     def __init__(
@@ -55,9 +57,12 @@ class Topic:
         read: Callable[[str], Awaitable[Job | None]],
         tell: Callable[[Job], Awaitable[str]],
         news: Callable[[News], None],
+        pace: Callable[[], float],
     ) -> None:
         self.job = job
-        self.progress: Progress | None = None
+        self._progress = ""
+        self._throttle = Throttle(pace)
+        self._later: asyncio.TimerHandle | None = None
         self._gone = False
         self._read = read
         self._tell = tell
@@ -86,8 +91,21 @@ class Topic:
         if self.job.status not in LEASED:
             self.doubt()
             return
-        self.progress = progress
-        self._news("progressed")
+        self._progress = Progressed(job_id=self.job.id, **progress.model_dump()).model_dump_json()
+        loop = asyncio.get_running_loop()
+        wait = self._throttle.offer(loop.time())
+        if wait is not None:
+            self._later = loop.call_later(wait, self._speak)
+
+    def _speak(self) -> None:
+        self._throttle.told(asyncio.get_running_loop().time())
+        if self.job.status in LEASED:
+            self._news("progressed")
+
+    def close(self) -> None:
+        """Nobody watches any more."""
+        if self._later is not None:
+            self._later.cancel()
 
     def doubt(self) -> None:
         """Something was missed, or could not be read: the document is read again at once."""
@@ -135,8 +153,7 @@ class Topic:
                 self._words = Words(job.rev, await self._tell(job))
             return self._words
 
-    def progress_text(self) -> str:
-        """The last progress as JSON; raises `ValueError` where there was none."""
-        if self.progress is None:
-            raise ValueError(f"nobody spoke of {self.job.id}")
-        return Progressed(job_id=self.job.id, **self.progress.model_dump()).model_dump_json()
+    @property
+    def progress(self) -> str:
+        """The last progress as JSON; empty where there was none."""
+        return self._progress

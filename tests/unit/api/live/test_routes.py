@@ -47,7 +47,7 @@ def settled(world: World) -> None:
 
     async def quiet() -> bool:
         boxes = [reader.mailbox for watching in readers.values() for reader in watching]
-        return bool(boxes) and all(box.due() == float("inf") for box in boxes)
+        return bool(boxes) and all(box.empty for box in boxes)
 
     eventually(lambda: world.call(quiet), what="all is said", every_seconds=0.005)
 

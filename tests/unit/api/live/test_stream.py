@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from api.live import topic
+from api.live import hub, topic
+from api.live.mailbox import PACE_SECONDS
 from api.live.stream import Note
 from pipeline.events import event_message
 from pipeline.job import Status
@@ -178,6 +179,36 @@ async def test_many_readers_of_a_job_share_its_readings_and_its_words(news: News
         assert said(told) == [("job.changed", "succeeded"), ("end", None)]
     assert news.reads == [job.id]
     assert news.tellings == [1, 2]
+
+
+async def test_progress_is_told_at_its_pace_and_the_last_of_it_always(
+    news: Newsroom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub, "PACE_SECONDS", 0.05)
+    job = news.add(Status.PROCESSING)
+    stream = news.follow(job)
+    await stream.next()
+    told: list[Any] = []
+    for percent in range(100):
+        news.progress(job, float(percent))
+        if not percent:
+            told += said([await stream.next()])
+    told += said([await stream.next()])
+    assert told == [("job.progressed", 0.0), ("job.progressed", 99.0)]
+
+
+async def test_where_very_many_watch_progress_is_told_less_often(
+    news: Newsroom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub, "WORDS_PER_SECOND", 4)
+    job = news.add(Status.PROCESSING)
+    streams = [news.follow(job) for _ in range(8)]
+    assert news.hub.pace() == PACE_SECONDS
+    await asyncio.gather(*(stream.next() for stream in streams))
+    assert news.hub.pace() == 2.0
+    news.finish(job)
+    await asyncio.gather(*(stream.rest() for stream in streams))
+    assert news.hub.pace() == PACE_SECONDS
 
 
 async def test_nothing_is_kept_of_a_job_that_nobody_watches_any_more(news: Newsroom) -> None:
