@@ -16,6 +16,7 @@ from api import administration
 from api.accounts.accounts import Rules
 from api.app import create_app
 from api.fetching import FETCH_SECONDS
+from api.operations import SMALL_BODY_BYTES
 from api.services import Services, wire
 from api.settings import Settings
 from pipeline.adapters import mongo, nats_bus
@@ -86,7 +87,9 @@ async def answer(settings: Settings, services: Services, stop: asyncio.Event) ->
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        ws="none",
+        ws="auto",
+        ws_max_size=SMALL_BODY_BYTES,
+        ws_per_message_deflate=False,  # a compressor costs each connection more memory than all the rest of it
         lifespan="on",
         limit_concurrency=MAX_CONNECTIONS,
         timeout_graceful_shutdown=GRACE_SECONDS,

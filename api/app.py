@@ -9,6 +9,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from starlette.routing import WebSocketRoute
 
 from api.envelope import Envelope
 from api.openapi import describe
@@ -105,7 +106,7 @@ def create_app(open_services: Callable[[], AbstractAsyncContextManager[Services]
             yield services
 
     app = Starlette(
-        routes=[line.route() for line in TABLE],
+        routes=[*(line.route() for line in TABLE), WebSocketRoute("/v1/live", live.talk_live)],
         middleware=[Middleware(Envelope)],
         exception_handlers=HANDLERS,
         lifespan=lifespan,

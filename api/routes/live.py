@@ -1,17 +1,26 @@
 """Handlers of live streams."""
 
-from collections.abc import Sequence
+import secrets
+from collections.abc import AsyncIterator, Sequence
+from functools import partial
+from typing import Any, cast
 
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.websockets import WebSocket
 
 from api import jobs
+from api.access import admit
 from api.exchange import read_query
+from api.live.hub import Hub
 from api.live.requests import EventsQuery
+from api.live.socket import Conversation
 from api.live.sse import EventStream, last_event_id
-from api.live.stream import follow, seen
+from api.live.stream import Note, follow, seen
 from api.operations import operation
+from api.problems import on_pipeline_error
 from api.services import Services
+from pipeline.errors import PipelineError
 from pipeline.job import Job
 
 
@@ -36,6 +45,32 @@ async def follow_jobs(request: Request[Services]) -> Response:
     """`GET /v1/jobs/events`."""
     store, owner = request.state["documents"].jobs, request.user.owner
     return _stream(request, [await jobs.find(store, owner, id_) for id_ in read_query(request, EventsQuery).ids])
+
+
+async def talk_live(socket: WebSocket[Services]) -> None:
+    """WebSocket `/v1/live`: every connection begins here, with a token, and then names the jobs to follow."""
+    store, hub = socket.state["documents"].jobs, socket.state["live"]
+    request = cast("Request[Any]", socket)  # both are connections: address, headers and state are the same
+    socket.scope["request_id"] = secrets.token_hex(8)
+    try:
+        owner = (await admit(request, admin=False)).owner
+    except PipelineError as error:
+        await socket.send_denial_response(await on_pipeline_error(request, error))
+        return
+
+    async def explain(error: PipelineError) -> str:
+        return bytes((await on_pipeline_error(request, error)).body).decode()
+
+    async def find(ids: Sequence[str]) -> list[Job]:
+        return [await jobs.find(store, owner, id_) for id_ in ids]
+
+    await socket.accept()
+    tell = partial(_follow, hub)
+    await Conversation(socket, find=find, follow=tell, explain=explain).run()
+
+
+def _follow(hub: Hub, found: Sequence[Job], after: int | None) -> AsyncIterator[Note]:
+    return follow(hub, found, after=after)
 
 
 def _stream(request: Request[Services], watched: Sequence[Job]) -> Response:

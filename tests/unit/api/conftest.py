@@ -53,6 +53,7 @@ class World:
     live: Hub | None = None
     paused: list[float] = field(default_factory=list)
     meanwhile: Callable[[], None] | None = None
+    app: TestClient | None = None
     clients: dict[str, httpx2.Client] = field(default_factory=dict)
 
     async def pause(self, seconds: float) -> None:
@@ -149,7 +150,7 @@ def world(rules: Rules) -> Iterator[World]:
         await egress.close()
 
     with TestClient(create_app(open_services)) as running:
-        built.portal = running.portal
+        built.portal, built.app = running.portal, running
         for owner in (*TOKENS, "nobody"):
             built.clients[owner] = httpx2.Client(
                 base_url="http://api.test",
