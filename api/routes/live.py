@@ -53,7 +53,7 @@ async def talk_live(socket: WebSocket[Services]) -> None:
     request = cast("Request[Any]", socket)  # both are connections: address, headers and state are the same
     socket.scope["request_id"] = secrets.token_hex(8)
     try:
-        owner = (await admit(request, admin=False)).owner
+        owner = (await admit(request, admin=False, scope="jobs:read")).owner
     except PipelineError as error:
         await socket.send_denial_response(await on_pipeline_error(request, error))
         return
