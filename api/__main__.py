@@ -54,6 +54,7 @@ async def run(settings: Settings) -> None:
             credentials=MinioCredentials(endpoint.origin, parent, public_origin=public.origin),
             egress=egress,
             clock=now,
+            quotas=settings.quotas,
             public_url=settings.public_url or f"http://{settings.api_host}:{settings.api_port}",
             max_upload_bytes=settings.max_upload_bytes,
             rules=rules(settings),

@@ -44,6 +44,7 @@ class Envelope:
             if message["type"] == "http.response.start":
                 started = True
                 _stamp(MutableHeaders(scope=message), scope["request_id"])
+                MutableHeaders(scope=message).update(scope.get("limits", {}))
             await send(message)
 
         with structlog.contextvars.bound_contextvars(request_id=scope["request_id"]):

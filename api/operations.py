@@ -11,8 +11,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from api.access import admit
+from api.access import admit, caller
 from api.envelope import BodyLimit
+from api.limits import LimitName
 from api.services import Services
 from pipeline.scopes import Scope
 
@@ -36,6 +37,7 @@ class Operation:
         refusals: Error codes of its own; those that follow from the other fields are added in `codes`.
         scope: What a token must be good for; "any": every valid token will do. Where nothing is said, `scope_of` tells.
         headers: JSON Schema of each request header that it heeds.
+        kind: Which limit its calls count against; None: they are not counted.
     """
 
     handler: Handler
@@ -48,6 +50,7 @@ class Operation:
     refusals: tuple[str, ...] = ()
     scope: Scope | Literal["any"] | None = None
     headers: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    kind: LimitName | None = "default"
 
     @property
     def codes(self) -> list[str]:
@@ -55,6 +58,8 @@ class Operation:
         codes = {*self.refusals, "internal_error", "body_too_large"}
         if self.access != "public":
             codes |= {"token_invalid", "token_forbidden", "storage_unavailable"}
+        if self.kind:
+            codes |= {"rate_limited", "storage_unavailable"}
         if self.body or self.form:
             codes |= {"type_unsupported", "request_malformed", "request_invalid"}
         if self.query:
@@ -78,9 +83,11 @@ def operation(  # noqa: PLR0913 - the fields of an `Operation`
     refusals: tuple[str, ...] = (),
     scope: Scope | Literal["any"] | None = None,
     headers: Mapping[str, Mapping[str, object]] = MappingProxyType({}),
+    kind: LimitName | None = "default",
 ) -> Callable[[Handler], Operation]:
     """Declare the function below an `Operation`; the arguments are its fields."""
-    return lambda handler: Operation(handler, summary, answers, access, body, form, query, refusals, scope, headers)
+    fields = answers, access, body, form, query, refusals, scope, headers, kind
+    return lambda handler: Operation(handler, summary, *fields)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +107,8 @@ class Resource:
             if chosen.access != "public":
                 admin, scope = chosen.access == "admin", chosen.scope_of(method)
                 request.scope["user"] = await admit(request, admin=admin, scope=scope)
+            if chosen.kind:
+                request.scope["limits"] = await request.state["limits"].admit(chosen.kind, caller(request))
             return await chosen.handler(request)
 
         limited = [Middleware(BodyLimit, limit=self.limit)]

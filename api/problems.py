@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.answers import FieldError, Problem
+from api.limits import RateLimitedError
 from pipeline.errors import PipelineError
 from pipeline.options import InvalidOptionsError
 
@@ -66,6 +67,8 @@ async def on_pipeline_error(request: Request, error: Exception) -> Response:
         headers["www-authenticate"] = "Bearer"
     if error.http_status is HTTPStatus.SERVICE_UNAVAILABLE or error.code == "idempotency_in_flight":
         headers["retry-after"] = "1"
+    if isinstance(error, RateLimitedError):
+        headers |= {"retry-after": str(error.seconds), **error.headers}
     return _problem(request, error, headers)
 
 

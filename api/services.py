@@ -1,6 +1,7 @@
 """What handlers find in `request.state`: the wiring of this process in one typed dictionary."""
 
 import asyncio
+from collections.abc import Mapping
 from typing import TypedDict
 
 from api.accounts.access_tokens import AccessTokens
@@ -17,6 +18,7 @@ from api.estimates import Estimates, Limits
 from api.fetching import Fetcher
 from api.idempotency import Once
 from api.lanes import Lanes
+from api.limits import LimitName, RateLimits
 from api.live.hub import Hub
 from api.live.telling import telling
 from api.metrics import Metrics
@@ -53,6 +55,7 @@ class Services(TypedDict):
     servers: Servers
     doctor: Doctor
     lanes: Lanes
+    limits: RateLimits
     queues: Queues
     metrics: Metrics
     credentials: CredentialStore
@@ -78,6 +81,7 @@ async def wire(  # noqa: PLR0913 - the ports, and what differs between installat
     public_url: str,
     max_upload_bytes: int,
     rules: Rules,
+    quotas: Mapping[LimitName, int],
     max_pixels: int,
     pause: Pause = asyncio.sleep,
 ) -> Services:
@@ -106,7 +110,6 @@ async def wire(  # noqa: PLR0913 - the ports, and what differs between installat
         new_id=new_id,
         new_token=new_token,
     )
-    queues = Queues(documents, bus, clock=clock)
     limits = Limits(upload_bytes=max_upload_bytes, pixels=max_pixels)
     return Services(
         documents=documents,
@@ -124,6 +127,7 @@ async def wire(  # noqa: PLR0913 - the ports, and what differs between installat
         servers=servers,
         doctor=Doctor(servers, canary, documents.workers, lanes, clock=clock),
         lanes=lanes,
+        limits=RateLimits(documents.limits, quotas, clock=clock),
         queues=queues,
         metrics=Metrics(documents, lanes, clock=clock),
         credentials=credentials,

@@ -1,9 +1,11 @@
 """Settings of the api process."""
 
+from collections.abc import Mapping
 from typing import Literal
 
 from pydantic import Field, SecretStr
 
+from api.limits import LimitName
 from pipeline.settings import Networks, ObjectConnections
 
 
@@ -13,7 +15,8 @@ class Settings(ObjectConnections):
     `public_url` and `minio_public_url` default to the addresses that this process itself uses. `password_tenants` is
     that of the object store's account `tenants`, which S3 credentials of homes are made under; `password_sessions`
     signs access tokens. `registration` says whether anybody may make an account. `egress_allow` are private networks
-    that pictures may be fetched from.
+    that pictures may be fetched from. `rate_upscale`, `rate_status`, `rate_login` and `rate_default` are calls in a
+    minute.
     """
 
     api_host: str = "127.0.0.1"
@@ -28,3 +31,20 @@ class Settings(ObjectConnections):
     registration: Literal["on", "off"] = "off"
     max_upload_bytes: int = Field(100 * 1024 * 1024, ge=1)
     max_pixels: int = Field(50_000_000, ge=1)
+    rate_limits: Literal["on", "off"] = "on"
+    rate_upscale: int = Field(20, ge=1)
+    rate_status: int = Field(60, ge=1)
+    rate_login: int = Field(5, ge=1)
+    rate_default: int = Field(30, ge=1)
+
+    @property
+    def quotas(self) -> Mapping[LimitName, int]:
+        """Calls in a minute, by kind; none where there are no limits."""
+        if self.rate_limits == "off":
+            return {}
+        return {
+            "upscale": self.rate_upscale,
+            "status": self.rate_status,
+            "login": self.rate_login,
+            "default": self.rate_default,
+        }

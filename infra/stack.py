@@ -112,6 +112,7 @@ class Stack:
             "ENLARGER_PUBLIC_URL": self.api_url(),
             "ENLARGER_MODELS_DIR": str(self.folders.root / "models"),
             "ENLARGER_CACHE_DIR": str(self.folders.root / "cache"),
+            "ENLARGER_RATE_LIMITS": "off",  # whoever reaches this machine's loopback address is at home
         }
         own = self.addresses.settings_of(name, self.secrets.passwords[name])
         if name == "api":

@@ -49,6 +49,7 @@ CODES: Final[dict[str, HTTPStatus]] = {
     "quality_gate_failed": HTTPStatus.INTERNAL_SERVER_ERROR,
     "refresh_invalid": HTTPStatus.UNAUTHORIZED,
     "registration_closed": HTTPStatus.FORBIDDEN,
+    "rate_limited": HTTPStatus.TOO_MANY_REQUESTS,
     "request_invalid": HTTPStatus.UNPROCESSABLE_ENTITY,
     "request_malformed": HTTPStatus.BAD_REQUEST,
     "source_superseded": HTTPStatus.CONFLICT,

@@ -22,6 +22,7 @@ SWEEP_SECONDS: Final = 300.0
     answers={200: None},
     access="public",
     refusals=("storage_unavailable",),
+    kind=None,
 )
 async def read_figures(request: Request[Services]) -> Response:
     """`GET /metrics`."""

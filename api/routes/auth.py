@@ -18,6 +18,7 @@ from pipeline.ports.documents import Token
     access="public",
     body=RegisterRequest,
     refusals=("registration_closed", "account_exists", "password_common", "storage_unavailable"),
+    kind="login",
 )
 async def register(request: Request[Services]) -> Response:
     """`POST /v1/auth/register`."""
@@ -32,10 +33,12 @@ async def register(request: Request[Services]) -> Response:
     access="public",
     body=LoginRequest,
     refusals=("login_invalid", "storage_unavailable"),
+    kind="login",
 )
 async def log_in(request: Request[Services]) -> Response:
     """`POST /v1/auth/login`."""
     given = await read_json(request, LoginRequest, {})
+    await request.state["limits"].admit("login", f"account:{given.email}")  # from however many addresses
     return answer(SessionOut.of(await request.state["accounts"].log_in(given.email, given.password)))
 
 

@@ -28,6 +28,7 @@ from pipeline.job import Job
     "Follow a job: server-sent events `job.changed`, `job.progressed` and `end`; 204 for who comes back after the end",
     answers={200: None, 204: None},
     refusals=("job_not_found",),
+    kind="status",
 )
 async def follow_job(request: Request[Services]) -> Response:
     """`GET /v1/jobs/{job_id}/events`."""
@@ -40,6 +41,7 @@ async def follow_job(request: Request[Services]) -> Response:
     answers={200: None, 204: None},
     query=EventsQuery,
     refusals=("job_not_found",),
+    kind="status",
 )
 async def follow_jobs(request: Request[Services]) -> Response:
     """`GET /v1/jobs/events`."""

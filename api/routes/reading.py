@@ -15,7 +15,7 @@ from pipeline.job import Job
 from pipeline.wire import JobOut
 
 
-@operation("List your jobs, newest first", answers={200: JobPage}, query=JobsQuery)
+@operation("List your jobs, newest first", answers={200: JobPage}, query=JobsQuery, kind="status")
 async def list_jobs(request: Request[Services]) -> Response:
     """`GET /v1/jobs`."""
     services = request.state
@@ -30,13 +30,18 @@ async def list_jobs(request: Request[Services]) -> Response:
     return answer(page)
 
 
-@operation("Read one job", answers={200: JobOut}, refusals=("job_not_found",))
+@operation("Read one job", answers={200: JobOut}, refusals=("job_not_found",), kind="status")
 async def read_job(request: Request[Services]) -> Response:
     """`GET /v1/jobs/{job_id}`."""
     return await _told(request, await _find(request))
 
 
-@operation("Tell in plain words what a job waits for, or how it ended", answers={200: Why}, refusals=("job_not_found",))
+@operation(
+    "Tell in plain words what a job waits for, or how it ended",
+    answers={200: Why},
+    refusals=("job_not_found",),
+    kind="status",
+)
 async def explain_job(request: Request[Services]) -> Response:
     """`GET /v1/jobs/{job_id}/why`."""
     return answer(await request.state["queues"].why(await _find(request)))
@@ -46,6 +51,7 @@ async def explain_job(request: Request[Services]) -> Response:
     "Fetch the main output: a redirect to a signed address that works for ten minutes",
     answers={302: None},
     refusals=("job_not_found", "job_not_finished", "output_expired"),
+    kind="status",
 )
 async def read_result(request: Request[Services]) -> Response:
     """`GET /v1/jobs/{job_id}/result`."""
@@ -58,6 +64,7 @@ async def read_result(request: Request[Services]) -> Response:
     "Read what the job's present run measured",
     answers={200: Metrics},
     refusals=("job_not_found", "metrics_not_ready"),
+    kind="status",
 )
 async def read_metrics(request: Request[Services]) -> Response:
     """`GET /v1/jobs/{job_id}/metrics`."""
@@ -86,6 +93,7 @@ async def cancel_job(request: Request[Services]) -> Response:
     "Queue a new run of a job that failed, was canceled or expired; one that is under way is answered as it stands",
     answers={202: JobOut},
     refusals=("job_not_found", "job_not_retryable"),
+    kind="upscale",
 )
 async def retry_job(request: Request[Services]) -> Response:
     """`POST /v1/jobs/{job_id}/retry`."""

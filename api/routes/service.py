@@ -60,13 +60,15 @@ async def examine(request: Request[Services]) -> Response:
     return answer(await request.state["doctor"].examine())
 
 
-@operation("Whether the process runs", answers={200: Health}, access="public")
+@operation("Whether the process runs", answers={200: Health}, access="public", kind=None)
 async def read_live(_request: Request[Services]) -> Response:
     """`GET /health/live`."""
     return answer(Health())
 
 
-@operation("Whether the process can work", answers={200: Health}, access="public", refusals=("storage_unavailable",))
+@operation(
+    "Whether the process can work", answers={200: Health}, access="public", refusals=("storage_unavailable",), kind=None
+)
 async def read_ready(request: Request[Services]) -> Response:
     """`GET /health/ready`."""
     await request.state["servers"].ready()

@@ -44,6 +44,7 @@ class Told(RootModel[JobOut | Estimate]):
     body=UploadRequest,
     refusals=(*_REFUSALS, *_KEYS),
     headers=_HEADERS,
+    kind="upscale",
 )
 async def announce_upload(request: Request[Services]) -> Response:
     """`POST /v1/uploads`."""
@@ -65,6 +66,7 @@ async def announce_upload(request: Request[Services]) -> Response:
     query=SubmissionQuery,
     refusals=(*_REFUSALS, *_KEYS, *_ARRIVALS, *_ESTIMATES),
     headers=_HEADERS | {preferences.HEADER: preferences.SCHEMA},
+    kind="upscale",
 )
 async def submit_job(request: Request[Services]) -> Response:
     """`POST /v1/jobs`."""

@@ -9,6 +9,7 @@ from typing import Any
 from pipeline.adapters.memory_counters import MemoryCounters
 from pipeline.adapters.memory_idempotency import MemoryClaims
 from pipeline.adapters.memory_lanes import MemoryLanes
+from pipeline.adapters.memory_limits import MemoryLimits
 from pipeline.adapters.memory_prefixes import MemoryPrefixes
 from pipeline.adapters.memory_sessions import MemorySessions
 from pipeline.adapters.memory_tokens import MemoryTokens
@@ -172,4 +173,4 @@ def documents() -> Documents:
     lanes = MemoryLanes(jobs.jobs)
     stores = jobs, MemorySources(), MemoryQuality(), accounts, workers, counters, lanes, MemoryPrefixes()
     tokens, users, sessions = MemoryTokens(accounts.tokens), MemoryUsers(accounts.secrets), MemorySessions()
-    return Documents(*stores, MemoryClaims(), ping, tokens=tokens, users=users, sessions=sessions)
+    return Documents(*stores, MemoryClaims(), MemoryLimits(), ping, tokens=tokens, users=users, sessions=sessions)

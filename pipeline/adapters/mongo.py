@@ -18,6 +18,7 @@ from pipeline.adapters.mongo_away import answering
 from pipeline.adapters.mongo_counters import MongoCounters
 from pipeline.adapters.mongo_idempotency import MongoClaims
 from pipeline.adapters.mongo_lanes import MongoLanes, ahead
+from pipeline.adapters.mongo_limits import MongoLimits
 from pipeline.adapters.mongo_prefixes import MongoPrefixes
 from pipeline.adapters.mongo_sessions import MongoSessions
 from pipeline.adapters.mongo_tokens import MongoTokens
@@ -70,6 +71,7 @@ INDEXES: Final[Mapping[str, Sequence[IndexModel]]] = {
     ),
     "refreshes": (IndexModel([("expires_at", ASCENDING)], name="forgotten", expireAfterSeconds=0),),
     "tokens": (IndexModel([("owner", ASCENDING), ("id", ASCENDING)], name="owner_id"),),
+    "limits": (IndexModel([("until", ASCENDING)], name="ended", expireAfterSeconds=0),),
     "claims": (IndexModel([("expires_at", ASCENDING)], name="expired", expireAfterSeconds=0),),
     "workers": (IndexModel([("seen_at", ASCENDING)], name="forgotten", expireAfterSeconds=DAY_SECONDS),),
 }
@@ -105,7 +107,8 @@ def documents(db: Database) -> Documents:
     accounts, workers, counters = MongoAccounts(db), MongoWorkers(db), MongoCounters(db)
     stores = MongoJobs(db), MongoSources(db), MongoQuality(db), accounts, workers, counters, MongoLanes(db)
     tokens, users, sessions = MongoTokens(db), MongoUsers(db), MongoSessions(db)
-    return Documents(*stores, MongoPrefixes(db), MongoClaims(db), ping, tokens=tokens, users=users, sessions=sessions)
+    more = MongoPrefixes(db), MongoClaims(db), MongoLimits(db)
+    return Documents(*stores, *more, ping, tokens=tokens, users=users, sessions=sessions)
 
 
 def _stored(job: Job) -> Document:

@@ -10,6 +10,7 @@ from pipeline.job import Job, Status
 from pipeline.ports.counters import CounterStore
 from pipeline.ports.idempotency import ClaimStore
 from pipeline.ports.lanes import LaneStore
+from pipeline.ports.limits import LimitStore
 from pipeline.ports.prefixes import PrefixStore
 from pipeline.ports.sessions import SessionStore
 from pipeline.ports.tokens import TokenStore
@@ -171,6 +172,7 @@ class Documents:
     lanes: LaneStore
     prefixes: PrefixStore
     claims: ClaimStore
+    limits: LimitStore
     ping: Callable[[], Any]
     tokens: TokenStore
     users: UserStore

@@ -19,6 +19,7 @@ from starlette.testclient import TestClient
 from api.accounts.accounts import Rules
 from api.app import TABLE, create_app, openapi
 from api.envelope import HEADERS
+from api.limits import LimitName
 from api.live.hub import Hub
 from api.services import Services, wire
 from pipeline.adapters.memory import MemoryAccounts, MemoryJobs, documents
@@ -49,6 +50,7 @@ class World:
     objects: MemoryObjects
     bus: MemoryBus
     now: datetime = NOW
+    quotas: dict[LimitName, int] = field(default_factory=dict)
     portal: BlockingPortal | None = None
     live: Hub | None = None
     paused: list[float] = field(default_factory=list)
@@ -139,6 +141,7 @@ def world(rules: Rules) -> Iterator[World]:
             credentials=MemoryCredentials(),
             egress=egress,
             clock=built.clock,
+            quotas=built.quotas,
             public_url="http://api.test",
             max_upload_bytes=MAX_UPLOAD_BYTES,
             rules=rules,
