@@ -120,7 +120,7 @@ class Hub:
 
     def _open(self, job: Job) -> Topic:
         def news(what: News) -> None:
-            for reader in self._readers[job.id]:
+            for reader in self._readers.get(job.id, ()):
                 reader.notice(job.id, what)
 
         return Topic(job, read=self._read, tell=self._tell, news=news, pace=self.pace)

@@ -1,8 +1,8 @@
 """Streams over a WebSocket (RFC 6455): the same messages as JSON, and the jobs to follow may change on the way."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import aclosing, suppress
 from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -44,7 +44,7 @@ class Conversation:
         socket: WebSocket[Any],
         *,
         find: Callable[[Sequence[str]], Awaitable[list[Job]]],
-        follow: Callable[[Sequence[Job], int | None], AsyncIterator[Note]],
+        follow: Callable[[Sequence[Job], int | None], AsyncGenerator[Note]],
         explain: Callable[[PipelineError], Awaitable[str]],
         seconds: float = STREAM_SECONDS,
     ) -> None:
@@ -81,8 +81,9 @@ class Conversation:
             except PipelineError as error:
                 await self._send(f'{{"type":"error","id":null,"data":{await self._explain(error)}}}')
                 return
-            async for note in self._follow(jobs, wanted.after):
-                await self._send(_framed(note))
+            async with aclosing(self._follow(jobs, wanted.after)) as notes:
+                async for note in notes:
+                    await self._send(_framed(note))
 
     async def _send(self, text: str) -> None:
         async with asyncio.timeout(SEND_SECONDS):

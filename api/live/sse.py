@@ -1,6 +1,7 @@
 """Streams as server-sent events (WHATWG HTML, section 9.2); `sse_starlette` frames, pings and drains them."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from functools import lru_cache
 from typing import Final
 
@@ -28,7 +29,7 @@ log = structlog.get_logger()
 class EventStream(EventSourceResponse):
     """An answer that lasts as long as *notes* come."""
 
-    def __init__(self, notes: AsyncIterator[Note]) -> None:
+    def __init__(self, notes: AsyncGenerator[Note]) -> None:
         super().__init__(_frames(notes), ping=PING_SECONDS, ping_message_factory=_ping, send_timeout=SEND_SECONDS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -45,10 +46,11 @@ def last_event_id(headers: Headers) -> int | None:
     return int(given) if given.isascii() and given.isdecimal() and len(given) <= _MAX_DIGITS else None
 
 
-async def _frames(notes: AsyncIterator[Note]) -> AsyncIterator[bytes]:
+async def _frames(notes: AsyncGenerator[Note]) -> AsyncIterator[bytes]:
     yield _ping().encode()  # tells the client its retry time, and that it is through
-    async for note in notes:
-        yield _frame(note)
+    async with aclosing(notes):  # whoever is gone watches nothing any more, at once
+        async for note in notes:
+            yield _frame(note)
 
 
 @lru_cache(maxsize=_FRAMES)

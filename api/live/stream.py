@@ -1,7 +1,7 @@
 """What one stream says, from its first message to its last, in whatever frames it is sent."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -38,7 +38,7 @@ def seen(jobs: Sequence[Job]) -> int:
 
 async def follow(
     hub: Hub, jobs: Sequence[Job], *, after: int | None = None, seconds: float = STREAM_SECONDS
-) -> AsyncIterator[Note]:
+) -> AsyncGenerator[Note]:
     """Tell of *jobs*, which the caller has read just now, until all have ended.
 
     Args:

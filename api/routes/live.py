@@ -1,7 +1,7 @@
 """Handlers of live streams."""
 
 import secrets
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from functools import partial
 from typing import Any, cast
 
@@ -33,7 +33,7 @@ from pipeline.job import Job
 async def follow_job(request: Request[Services]) -> Response:
     """`GET /v1/jobs/{job_id}/events`."""
     store, owner = request.state["documents"].jobs, request.user.owner
-    return _stream(request, [await jobs.find(store, owner, request.path_params["job_id"])])
+    return stream(request, [await jobs.find(store, owner, request.path_params["job_id"])])
 
 
 @operation(
@@ -46,7 +46,7 @@ async def follow_job(request: Request[Services]) -> Response:
 async def follow_jobs(request: Request[Services]) -> Response:
     """`GET /v1/jobs/events`."""
     store, owner = request.state["documents"].jobs, request.user.owner
-    return _stream(request, [await jobs.find(store, owner, id_) for id_ in read_query(request, EventsQuery).ids])
+    return stream(request, [await jobs.find(store, owner, id_) for id_ in read_query(request, EventsQuery).ids])
 
 
 async def talk_live(socket: WebSocket[Services]) -> None:
@@ -71,12 +71,12 @@ async def talk_live(socket: WebSocket[Services]) -> None:
     await Conversation(socket, find=find, follow=tell, explain=explain).run()
 
 
-def _follow(hub: Hub, found: Sequence[Job], after: int | None) -> AsyncIterator[Note]:
+def _follow(hub: Hub, found: Sequence[Job], after: int | None) -> AsyncGenerator[Note]:
     return follow(hub, found, after=after)
 
 
-def _stream(request: Request[Services], watched: Sequence[Job]) -> Response:
-    """Every event stream begins here: the caller may see *watched*, and has just read them."""
+def stream(request: Request[Services], watched: Sequence[Job]) -> Response:
+    """Every event stream begins here, of whatever jobs: the caller may see *watched*, and has just read them."""
     after = last_event_id(request.headers)
     if after == seen(watched) and all(job.terminal for job in watched):
         return Response(status_code=204)  # the one answer after which an `EventSource` stays away
