@@ -4,7 +4,6 @@ import asyncio
 import random
 from typing import Final
 
-from notifier.deliveries import MongoDeliveries
 from notifier.sender import Sender, posting
 from notifier.settings import Settings
 from notifier.worker import announcing
@@ -30,8 +29,9 @@ async def run(settings: Settings) -> None:
     egress = Egress(settings.egress_allow)
     try:
         db = mongo.database(client, url)
-        deliveries = MongoDeliveries(db)
-        post = posting(mongo.documents(db).accounts, egress, now)
+        documents = mongo.documents(db)
+        deliveries = documents.deliveries
+        post = posting(documents.accounts, egress, now)
         sender = Sender(deliveries, post, clock=now, random=random.random, lease_seconds=lease.delivery_seconds)
         announce = announcing(deliveries, public_url=settings.public_url, clock=now, wake=sender.wake.set)
         pulls = [await bus.pull(NOTIFIER.name) for _ in range(LANES)]

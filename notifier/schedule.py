@@ -6,7 +6,7 @@ from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Final
 
-from notifier.deliveries import Attempt
+from pipeline.ports.deliveries import Attempt
 
 #: Seconds before each attempt (https://github.com/standard-webhooks/standard-webhooks, "Deliverability").
 SCHEDULE_SECONDS: Final = (0.0, 5.0, 300.0, 1800.0, 7200.0, 18_000.0, 36_000.0, 50_400.0, 72_000.0, 86_400.0)

@@ -9,20 +9,20 @@ from typing import Any, Final
 
 import structlog
 
-from notifier.deliveries import Attempt, Delivery, DeliveryStatus, DeliveryStore
 from notifier.schedule import next_delay, retry_after_seconds
 from notifier.signing import signed_headers
 from pipeline.clock import Clock
 from pipeline.egress import Egress, EgressError
 from pipeline.lease import USUAL
+from pipeline.ports.deliveries import Attempt, Delivery, DeliveryStatus, DeliveryStore
 from pipeline.ports.documents import AccountStore
 
 #: Makes one attempt. What it raises is our own trouble and no attempt: the lease lapses and the delivery comes back.
 Post = Callable[[Delivery], Coroutine[Any, Any, Attempt]]
 
 SLOTS: Final = 16
-#: One slow endpoint must not hold every slot.
-SLOTS_PER_ENDPOINT: Final = 4
+#: One slow host must not hold every slot, under whatever many URLs.
+SLOTS_PER_HOST: Final = 4
 #: Another process may create deliveries too, so look now and then although nothing of ours is due.
 IDLE_SECONDS: Final = 15.0
 SHORTEST_WAIT_SECONDS: Final = 0.05
@@ -125,8 +125,8 @@ class Sender:
         return IDLE_SECONDS
 
     def _busy(self) -> list[str]:
-        counts = Counter(delivery.endpoint for delivery in self._posting.values())
-        return [endpoint for endpoint, count in counts.items() if count >= SLOTS_PER_ENDPOINT]
+        counts = Counter(delivery.host for delivery in self._posting.values())
+        return [host for host, count in counts.items() if count >= SLOTS_PER_HOST]
 
     def _start(self, delivery: Delivery) -> None:
         # Frozen for so long that our own lease lapsed, we take it anew and post once.
@@ -148,7 +148,7 @@ class Sender:
         del self._posting[task]
 
     async def _record(self, delivery: Delivery, attempt: Attempt) -> None:
-        number = len(delivery.attempts) + 1
+        number = delivery.tried + 1
         delay = None if attempt.delivered else next_delay(number, attempt, self._random)
         status: DeliveryStatus = "delivered" if attempt.delivered else "failed" if delay is None else "pending"
         due = None if delay is None else self._clock() + timedelta(seconds=delay)

@@ -6,12 +6,13 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from notifier.deliveries import Delivery, DeliveryStore, delivery_id
 from pipeline.clock import Clock
 from pipeline.consumer import Handler
+from pipeline.endpoints import host_of
 from pipeline.errors import UnparseableError
 from pipeline.events import TERMINAL_EVENTS, Event, EventType
 from pipeline.ports.bus import Delivery as BusDelivery
+from pipeline.ports.deliveries import Delivery, DeliveryStore, delivery_id
 from pipeline.wire import JobOut, Wire
 
 #: What a receiver hears of; every job ends with at most one of them per run.
@@ -50,11 +51,14 @@ def _event(body: bytes) -> Event:
 
 def _delivery(event: Event, endpoint: str, body: WebhookBody, now: datetime) -> Delivery:
     return Delivery(
-        id=delivery_id(event.id, endpoint),
+        id=delivery_id(event.id, endpoint, event.timestamp),
         event_id=event.id,
         job_id=event.job.id,
         owner=event.job.owner,
         endpoint=endpoint,
         body=body.model_dump_json().encode(),
         next_attempt_at=now,
+        type=event.type,
+        host=host_of(endpoint),
+        created_at=now,
     )

@@ -7,6 +7,8 @@ from datetime import datetime
 from typing import Any
 
 from pipeline.adapters.memory_counters import MemoryCounters
+from pipeline.adapters.memory_deliveries import MemoryDeliveries
+from pipeline.adapters.memory_endpoints import MemoryEndpoints
 from pipeline.adapters.memory_idempotency import MemoryClaims
 from pipeline.adapters.memory_lanes import MemoryLanes
 from pipeline.adapters.memory_limits import MemoryLimits
@@ -173,4 +175,5 @@ def documents() -> Documents:
     lanes = MemoryLanes(jobs.jobs)
     stores = jobs, MemorySources(), MemoryQuality(), accounts, workers, counters, lanes, MemoryPrefixes()
     tokens, users, sessions = MemoryTokens(accounts.tokens), MemoryUsers(accounts.secrets), MemorySessions()
-    return Documents(*stores, MemoryClaims(), MemoryLimits(), ping, tokens=tokens, users=users, sessions=sessions)
+    more = MemoryClaims(), MemoryLimits(), MemoryEndpoints(), MemoryDeliveries()
+    return Documents(*stores, *more, ping, tokens=tokens, users=users, sessions=sessions)

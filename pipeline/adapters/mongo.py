@@ -13,6 +13,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import DuplicateKeyError
 from pymongo.monitoring import CommandListener
 
+from pipeline.adapters import mongo_deliveries, mongo_endpoints
 from pipeline.adapters.mongo_accounts import MongoAccounts
 from pipeline.adapters.mongo_away import answering
 from pipeline.adapters.mongo_counters import MongoCounters
@@ -53,10 +54,8 @@ INDEXES: Final[Mapping[str, Sequence[IndexModel]]] = {
             [("lane", ASCENDING), ("status", ASCENDING), ("completed_at", DESCENDING)], name="lane_status_completed"
         ),
     ),
-    "deliveries": (
-        IndexModel([("event_id", ASCENDING), ("endpoint", ASCENDING)], name="event_endpoint", unique=True),
-        IndexModel([("status", ASCENDING), ("next_attempt_at", ASCENDING)], name="due"),
-    ),
+    "deliveries": mongo_deliveries.INDEXES,
+    "webhooks": mongo_endpoints.INDEXES,
     "sources": (
         IndexModel(
             [("sequencer", ASCENDING)],
@@ -107,7 +106,8 @@ def documents(db: Database) -> Documents:
     accounts, workers, counters = MongoAccounts(db), MongoWorkers(db), MongoCounters(db)
     stores = MongoJobs(db), MongoSources(db), MongoQuality(db), accounts, workers, counters, MongoLanes(db)
     tokens, users, sessions = MongoTokens(db), MongoUsers(db), MongoSessions(db)
-    more = MongoPrefixes(db), MongoClaims(db), MongoLimits(db)
+    hooks = mongo_endpoints.MongoEndpoints(db), mongo_deliveries.MongoDeliveries(db)
+    more = MongoPrefixes(db), MongoClaims(db), MongoLimits(db), *hooks
     return Documents(*stores, *more, ping, tokens=tokens, users=users, sessions=sessions)
 
 

@@ -8,6 +8,8 @@ from typing import Any, Protocol
 from pipeline.events import Message
 from pipeline.job import Job, Status
 from pipeline.ports.counters import CounterStore
+from pipeline.ports.deliveries import DeliveryStore
+from pipeline.ports.endpoints import EndpointStore
 from pipeline.ports.idempotency import ClaimStore
 from pipeline.ports.lanes import LaneStore
 from pipeline.ports.limits import LimitStore
@@ -173,6 +175,8 @@ class Documents:
     prefixes: PrefixStore
     claims: ClaimStore
     limits: LimitStore
+    endpoints: EndpointStore
+    deliveries: DeliveryStore
     ping: Callable[[], Any]
     tokens: TokenStore
     users: UserStore

@@ -2,25 +2,28 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from uuid import uuid4
 
 import pytest
 
-from notifier.deliveries import (
+from pipeline.adapters import mongo
+from pipeline.adapters.memory_deliveries import MemoryDeliveries
+from pipeline.adapters.mongo_deliveries import MongoDeliveries
+from pipeline.clock import now
+from pipeline.endpoints import host_of
+from pipeline.ports.deliveries import (
     MAX_ATTEMPTS,
     Attempt,
     Delivery,
     DeliveryStatus,
     DeliveryStore,
-    MemoryDeliveries,
-    MongoDeliveries,
     delivery_id,
 )
-from pipeline.adapters import mongo
 from tests.servers import Servers
 
-NOW = datetime(2026, 11, 1, 12, 0, 0, 5000, tzinfo=UTC)
+#: The present, for what is old enough is forgotten.
+NOW = now()
 LEASE = 60.0
 FAILED = Attempt(NOW, 0.25, 503, retry_after_seconds=7.0)
 BODY = '{"type":"job.succeeded","data":"é"}'.encode()
@@ -31,7 +34,9 @@ def after(seconds: float) -> datetime:
 
 
 def made(event: str = "evt_1", endpoint: str = "https://a.example/hook", *, due_seconds: float = 0.0) -> Delivery:
-    return Delivery(delivery_id(event, endpoint), event, "job_1", "default", endpoint, BODY, after(due_seconds))
+    at = after(due_seconds)
+    id_ = delivery_id(event, endpoint, at)
+    return Delivery(id_, event, "job_1", "default", endpoint, BODY, at, host=host_of(endpoint), created_at=at)
 
 
 @pytest.fixture(params=["memory", "mongo"])
@@ -109,8 +114,8 @@ async def test_lease_keeps_others_away_until_it_lapses(store: DeliveryStore) -> 
     assert (second.id, second.lease_until) == (first.id, after(2 * LEASE))
 
 
-async def test_busy_endpoint_is_passed_over(store: DeliveryStore) -> None:
-    busy = made().endpoint
+async def test_busy_host_is_passed_over(store: DeliveryStore) -> None:
+    busy = made().host
     await store.create(made())
     await store.create(made(endpoint="https://b.example/", due_seconds=1))
     assert await store.next_due(busy=[busy]) == after(1)
@@ -171,3 +176,96 @@ async def test_attempts_are_bounded_and_the_newest_stay(store: DeliveryStore) ->
         assert await store.record(await leased(store), attempt, status="pending", next_attempt_at=NOW)
     kept = (await leased(store)).attempts
     assert [attempt.seconds for attempt in kept] == [float(number) for number in range(3, MAX_ATTEMPTS + 3)]
+
+
+async def ended(store: DeliveryStore, delivery: Delivery, status: DeliveryStatus = "failed") -> Delivery:
+    """Store *delivery*, have one attempt fail, and end it."""
+    assert await store.create(delivery)
+    taken = await store.lease_due(after(1000), LEASE)
+    assert taken is not None
+    assert await store.record(taken, FAILED, status=status, next_attempt_at=None)
+    found = await store.get(delivery.endpoint, delivery.id)
+    assert found is not None
+    return found
+
+
+def test_ids_sort_by_the_time_of_their_events_and_are_the_same_again() -> None:
+    ids = [delivery_id(f"evt_{-second}", "https://a.example/", after(second)) for second in range(-5, 5)]
+    assert ids == sorted(ids)
+    assert ids[0] == delivery_id("evt_5", "https://a.example/", after(-5))
+    assert len({delivery_id("evt_5", f"https://a.example/{place}", NOW) for place in range(9)}) == 9
+
+
+async def test_log_of_an_endpoint_is_read_newest_first_and_by_status(store: DeliveryStore) -> None:
+    first, second, third = (made(f"evt_{number}", due_seconds=number) for number in (1, 2, 3))
+    await ended(store, first)
+    for delivery in (third, second, made("evt_9", "https://b.example/")):
+        await store.create(delivery)
+    page = await store.page(first.endpoint, limit=2)
+    assert [delivery.id for delivery in page] == [third.id, second.id]
+    assert [one.id for one in await store.page(first.endpoint, limit=2, before=second.id)] == [first.id]
+    assert [one.id for one in await store.page(first.endpoint, limit=9, status="failed")] == [first.id]
+
+
+async def test_delivery_is_read_by_its_own_endpoint_alone(store: DeliveryStore) -> None:
+    await store.create(made())
+    assert await store.get(made().endpoint, made().id) == made()
+    assert await store.get("https://b.example/", made().id) is None
+
+
+@pytest.mark.parametrize("status", ["delivered", "failed"])
+async def test_replayed_delivery_is_due_at_once_with_all_its_tries(
+    store: DeliveryStore, status: DeliveryStatus
+) -> None:
+    before = await ended(store, made(), status)
+    assert before.tried == 1
+    again = await store.replay(before.endpoint, before.id, after(50))
+    fresh = replace(before, status="pending", next_attempt_at=after(50), tried=0, trigger="manual")
+    assert again == fresh
+    taken = await leased(store, after(50))
+    assert (taken.id, taken.event_id, taken.body) == (before.id, before.event_id, before.body)
+    assert await store.record(taken, FAILED, status="pending", next_attempt_at=after(60))
+    after_it = await leased(store, after(60))
+    assert (after_it.trigger, after_it.tried, len(after_it.attempts)) == ("scheduled", 1, 2)
+
+
+async def test_what_is_in_work_or_not_there_is_not_replayed(store: DeliveryStore) -> None:
+    await store.create(made())
+    mine = await leased(store)
+    assert await store.replay(mine.endpoint, mine.id, after(LEASE - 1)) is None
+    assert await store.replay("https://b.example/", mine.id, after(LEASE)) is None
+    assert await store.replay(mine.endpoint, "dlv_none", after(LEASE)) is None
+    assert await store.replay(mine.endpoint, mine.id, after(LEASE)) is not None
+    assert not await store.record(mine, FAILED, status="failed", next_attempt_at=None)
+
+
+async def test_range_replays_what_failed_in_it_and_nothing_that_was_taken(store: DeliveryStore) -> None:
+    for second in range(5):
+        await ended(store, made(f"evt_{second}", due_seconds=second), "delivered" if second == 2 else "failed")
+    await ended(store, made("evt_1", "https://b.example/", due_seconds=1))
+    assert await store.replay_failed(made().endpoint, after(1), after(4), after(9)) == 2
+    assert await store.replay_failed(made().endpoint, after(1), after(4), after(9)) == 0
+    due = [await leased(store, after(9)) for _ in range(2)]
+    assert {(one.event_id, one.trigger, one.tried) for one in due} == {("evt_1", "manual", 0), ("evt_3", "manual", 0)}
+    assert await store.lease_due(after(9), LEASE) is None
+
+
+async def test_held_delivery_waits_for_its_release_and_no_attempt_is_counted(store: DeliveryStore) -> None:
+    await store.create(made())
+    mine = await leased(store)
+    assert await store.withhold(mine, "held")
+    assert not await store.withhold(mine, "held")
+    assert await store.next_due() is None
+    assert await store.release("https://b.example/", after(90)) == 0
+    assert await store.release(mine.endpoint, after(90)) == 1
+    assert await store.release(mine.endpoint, after(90)) == 0
+    taken = await leased(store, after(90))
+    assert (taken.attempts, taken.tried, taken.trigger) == ((), 0, "scheduled")
+
+
+async def test_what_has_not_ended_goes_to_the_new_host(store: DeliveryStore) -> None:
+    over = await ended(store, made("evt_0"))
+    await store.create(made("evt_1", due_seconds=1))
+    await store.rehost(over.endpoint, "new.example")
+    assert [one.host for one in await store.page(over.endpoint, limit=9)] == ["new.example", "a.example"]
+    assert await store.lease_due(after(1), LEASE, busy=["new.example"]) is None

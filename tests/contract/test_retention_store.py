@@ -9,7 +9,6 @@ from uuid import uuid4
 import pytest
 from pymongo.asynchronous.database import AsyncDatabase
 
-from notifier.deliveries import Delivery, MongoDeliveries, delivery_id
 from pipeline.adapters import memory, mongo
 from pipeline.adapters.memory import MemoryJobs, MemoryQuality, MemorySources
 from pipeline.adapters.memory_retention import MemoryRetention
@@ -17,6 +16,7 @@ from pipeline.adapters.mongo_retention import MongoRetention
 from pipeline.events import work_message
 from pipeline.identity import event_id, first_job_id, new_job_id, reserved_key
 from pipeline.job import Job, Status, retire
+from pipeline.ports.deliveries import Delivery, delivery_id
 from pipeline.ports.documents import Documents, SourceRecord
 from pipeline.ports.retention import RetentionStore
 from pipeline.retention import tombstone
@@ -207,7 +207,7 @@ async def test_an_owner_by_s3_alone_has_a_value_and_no_secret(db: AsyncDatabase[
 async def test_webhooks_of_a_job_are_forgotten_with_it_once_none_is_tried_any_more(
     db: AsyncDatabase[dict[str, Any]],
 ) -> None:
-    store, documents, deliveries = MongoRetention(db), mongo.documents(db), MongoDeliveries(db)
+    store, documents, deliveries = MongoRetention(db), mongo.documents(db), mongo.documents(db).deliveries
     job, other = a_job(Status.SUCCEEDED, run=2), a_job(Status.SUCCEEDED)
     for one in (job, other):
         await documents.jobs.insert(one)
@@ -226,4 +226,4 @@ async def test_webhooks_of_a_job_are_forgotten_with_it_once_none_is_tried_any_mo
 
 def a_delivery(job: Job, run: int) -> Delivery:
     event, endpoint = event_id(job.id, run, "job.succeeded"), "http://receiver.test/"
-    return Delivery(delivery_id(event, endpoint), event, job.id, job.owner, endpoint, b"{}", NOW)
+    return Delivery(delivery_id(event, endpoint, NOW), event, job.id, job.owner, endpoint, b"{}", NOW)

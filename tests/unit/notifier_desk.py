@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_network
 
-from notifier.deliveries import Attempt, Delivery, MemoryDeliveries, delivery_id
 from notifier.sender import Post, Sender, posting
 from pipeline.adapters.memory import MemoryAccounts
+from pipeline.adapters.memory_deliveries import MemoryDeliveries
 from pipeline.egress import Egress
+from pipeline.endpoints import host_of
+from pipeline.ports.deliveries import Attempt, Delivery, delivery_id
 from tests.receiver import Received, Receiver
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -32,7 +34,8 @@ class Time:
 
 
 def due(time: Time, endpoint: str, event: str = "evt_1") -> Delivery:
-    return Delivery(delivery_id(event, endpoint), event, "job_1", "default", endpoint, BODY, time.now)
+    id_ = delivery_id(event, endpoint, time.now)
+    return Delivery(id_, event, "job_1", "default", endpoint, BODY, time.now, host=host_of(endpoint))
 
 
 def sender_of(deliveries: MemoryDeliveries, post: Post, time: Time) -> Sender:

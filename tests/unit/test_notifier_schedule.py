@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notifier.deliveries import Attempt
 from notifier.schedule import SCHEDULE_SECONDS, next_delay, retry_after_seconds
+from pipeline.ports.deliveries import Attempt
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
 FAILED = Attempt(NOW, 0.1, 500)

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from notifier.deliveries import Attempt, Delivery, DeliveryStatus, MemoryDeliveries, delivery_id
-from notifier.sender import SLOTS, SLOTS_PER_ENDPOINT, Sender, posting
+from notifier.sender import SLOTS, SLOTS_PER_HOST, Sender, posting
+from pipeline.adapters.memory_deliveries import MemoryDeliveries
 from pipeline.egress import Egress
 from pipeline.lease import USUAL
+from pipeline.ports.deliveries import Attempt, Delivery, DeliveryStatus
 from tests.receiver import receiving
 from tests.unit.notifier_desk import LOOPBACK, Office, Time, due, running, sender_of
 
@@ -87,7 +88,7 @@ class Gate:
         self.wanted = 1
 
     async def __call__(self, delivery: Delivery) -> Attempt:
-        self.waiting[delivery.endpoint] += 1
+        self.waiting[delivery.host] += 1
         if self.waiting.total() >= self.wanted:
             self.full.set()
         await self.open.wait()
@@ -95,18 +96,18 @@ class Gate:
 
 
 @pytest.mark.anyio
-async def test_slow_endpoint_holds_a_few_slots_and_all_slots_are_bounded() -> None:
+async def test_slow_host_holds_a_few_slots_under_however_many_urls_and_all_slots_are_bounded() -> None:
     time, deliveries, gate = Time(), MemoryDeliveries(), Gate()
     gate.wanted = SLOTS
     for number in range(3 * SLOTS):
-        await deliveries.create(due(time, "https://slow.example/", f"evt_a{number}"))
+        await deliveries.create(due(time, f"https://slow.example/{number}", f"evt_a{number}"))
     time.pass_(1)
     for number in range(2 * SLOTS):
         await deliveries.create(due(time, f"https://other{number}.example/", f"evt_b{number}"))
     async with running(sender_of(deliveries, gate, time)):
         await asyncio.wait_for(gate.full.wait(), 10)
         assert gate.waiting.total() == SLOTS
-        assert gate.waiting["https://slow.example/"] == SLOTS_PER_ENDPOINT
+        assert gate.waiting["slow.example"] == SLOTS_PER_HOST
         gate.open.set()
 
 
@@ -179,7 +180,7 @@ async def test_stop_finishes_and_records_what_is_under_way_and_starts_nothing_ne
     gate.open.set()
     await asyncio.wait_for(task, 10)
     assert sorted(made.status for made in deliveries.stored.values()) == ["delivered", "pending"]
-    assert gate.waiting == Counter({"https://a.example/": 1})
+    assert gate.waiting == Counter({"a.example": 1})
 
 
 @pytest.mark.anyio
@@ -246,7 +247,8 @@ async def fate(script: list[int | None], draw: float) -> tuple[Delivery, int]:
     deliveries.wake = sender.wake.set
     await deliveries.create(due(time, "https://a.example/"))
     await asyncio.wait_for(sender.run(deliveries.stop, grace_seconds=10), 10)
-    return deliveries.stored[delivery_id("evt_1", "https://a.example/")], posted
+    (made,) = deliveries.stored.values()
+    return made, posted
 
 
 @settings(deadline=None, max_examples=60)

@@ -6,14 +6,15 @@ from typing import Any
 
 import pytest
 
-from notifier.deliveries import Delivery, MemoryDeliveries
 from notifier.worker import announcing
 from pipeline.adapters.memory_bus import MemoryBus, MemoryDelivery
+from pipeline.adapters.memory_deliveries import MemoryDeliveries
 from pipeline.consumer import settling
 from pipeline.errors import PipelineError
 from pipeline.events import EventType, event_message
 from pipeline.identity import new_job_id
 from pipeline.job import Job, Source, Status, cancel, fail
+from pipeline.ports.deliveries import Delivery
 
 NOW = datetime(2026, 11, 1, 12, 0, 0, 5000, tzinfo=UTC)
 ENDPOINT = "https://receiver.example/hook"
