@@ -29,6 +29,7 @@ from api.routes import (
     submitting,
     tokens,
     users,
+    webhooks,
 )
 from api.services import Services
 
@@ -64,6 +65,19 @@ TABLE: Final = (
     resource("/v1/jobs/{job_id}/cancel", POST=reading.cancel_job),
     resource("/v1/jobs/{job_id}/retry", POST=reading.retry_job),
     resource("/v1/webhook-secret", GET=service.read_webhook_secret),
+    resource("/v1/webhooks", GET=webhooks.list_webhooks, POST=webhooks.add_webhook),
+    resource(
+        "/v1/webhooks/{id}",
+        GET=webhooks.read_webhook,
+        PATCH=webhooks.change_webhook,
+        DELETE=webhooks.delete_webhook,
+    ),
+    resource("/v1/webhooks/{id}/rotate", POST=webhooks.rotate_webhook),
+    resource("/v1/webhooks/{id}/ping", POST=webhooks.ping_webhook),
+    resource("/v1/webhooks/{id}/replay", POST=webhooks.replay_deliveries),
+    resource("/v1/webhooks/{id}/deliveries", GET=webhooks.list_deliveries),
+    resource("/v1/webhooks/{id}/deliveries/{delivery_id}", GET=webhooks.read_delivery),
+    resource("/v1/webhooks/{id}/deliveries/{delivery_id}/replay", POST=webhooks.replay_delivery),
     resource("/v1/models", GET=service.list_models),
     resource("/v1/auth/register", POST=auth.register),
     resource("/v1/auth/login", POST=auth.log_in),

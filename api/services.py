@@ -26,9 +26,10 @@ from api.preferences import Patience, Pause
 from api.progress import LiveProgress
 from api.queues import Queues
 from api.submissions import Submissions
+from api.webhooks import Webhooks
 from pipeline.clock import Clock
 from pipeline.egress import Egress
-from pipeline.identity import new_id, new_job_id, new_token
+from pipeline.identity import new_id, new_job_id, new_token, new_webhook_secret
 from pipeline.outbox import Relay
 from pipeline.ports.bus import Bus
 from pipeline.ports.credentials import CredentialStore
@@ -59,6 +60,7 @@ class Services(TypedDict):
     queues: Queues
     metrics: Metrics
     credentials: CredentialStore
+    webhooks: Webhooks
     clock: Clock
     public_url: str
     max_upload_bytes: int
@@ -131,6 +133,7 @@ async def wire(  # noqa: PLR0913 - the ports, and what differs between installat
         queues=queues,
         metrics=Metrics(documents, lanes, clock=clock),
         credentials=credentials,
+        webhooks=Webhooks(documents.endpoints, documents.deliveries, clock=clock, new_secret=new_webhook_secret),
         clock=clock,
         public_url=public_url,
         max_upload_bytes=max_upload_bytes,

@@ -96,6 +96,16 @@ def _checksum(text: str) -> str:
     return digits
 
 
+def new_endpoint_id() -> str:
+    """A webhook endpoint's id, which sorts by creation time."""
+    return f"whe_{ULID()}"
+
+
+def new_ping_id() -> str:
+    """The event id of one test message."""
+    return f"evt_{ULID()}_test"
+
+
 def fingerprint(text: str) -> str:
     """SHA-256 in hex of *text*.
 

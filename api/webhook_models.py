@@ -1,0 +1,161 @@
+"""What clients may say of webhook endpoints, and what we answer of them and of what was sent to them."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Final, Literal
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from api.requests import PageLimit, WebhookUrl
+from pipeline.endpoints import Endpoint, EndpointStatus
+from pipeline.events import TERMINAL_EVENTS, EventType
+from pipeline.ports.deliveries import Delivery, DeliveryStatus, Trigger
+from pipeline.topology import DAY_SECONDS
+from pipeline.wire import Wire
+
+#: So long the secret before signs too, if nobody says otherwise, and at most.
+KEEP_SECONDS: Final = DAY_SECONDS
+MAX_KEEP_SECONDS: Final = 7 * DAY_SECONDS
+DELIVERY_ID: Final = r"^dlv_[0-9A-HJKMNP-TV-Z]{26}$"
+
+
+def _once(events: tuple[EventType, ...]) -> tuple[EventType, ...]:
+    return tuple(dict.fromkeys(events))
+
+
+def _utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("should be a time that UTC has too") from None
+
+
+Events = Annotated[tuple[EventType, ...], Field(min_length=1, max_length=32), AfterValidator(_once)]
+Description = Annotated[str, StringConstraints(strip_whitespace=True, max_length=200)]
+Moment = Annotated[AwareDatetime, AfterValidator(_utc)]
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class WebhookRequest(_Request):
+    """Where to send which events; the ends of jobs, if none are named."""
+
+    url: WebhookUrl
+    events: Events = tuple(TERMINAL_EVENTS.values())
+    description: Description = ""
+
+
+class WebhookChange(_Request):
+    """What is to change; the rest stays. `active` also switches on again what was disabled."""
+
+    url: WebhookUrl | None = None
+    events: Events | None = None
+    description: Description | None = None
+    status: Literal["active", "paused"] | None = None
+
+
+class RotationRequest(_Request):
+    """For how many seconds the secret before signs together with the new one; 0 where it has leaked."""
+
+    keep_seconds: Annotated[int, Field(strict=True, ge=0, le=MAX_KEEP_SECONDS)] = KEEP_SECONDS
+
+
+class DeliveriesQuery(_Request):
+    """Which deliveries to list. `limit` is brought between 1 and 200."""
+
+    limit: PageLimit = 50
+    cursor: Annotated[str, StringConstraints(pattern=DELIVERY_ID)] | None = None
+    status: DeliveryStatus | None = None
+
+
+class ReplayRequest(_Request):
+    """Of when the failed deliveries are sent again: from `since` and, if it is given, before `until`."""
+
+    since: Moment
+    until: Moment | None = None
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "ReplayRequest":
+        if self.until is not None and self.until <= self.since:
+            raise ValueError("until should be later than since")
+        return self
+
+
+class Webhook(Wire):
+    """An endpoint. `status_reason` says why we disabled it: `gone` (it answered 410) or `failing` (for five days)."""
+
+    id: str
+    url: str
+    events: tuple[str, ...]
+    description: str
+    status: EndpointStatus
+    status_reason: str | None
+    failing_since: datetime | None
+    created_at: datetime
+    secrets: int
+
+    @classmethod
+    def of(cls, endpoint: Endpoint, *, signing: int) -> "Webhook":
+        """Show *endpoint*, which signs with so many secrets, without them."""
+        shown = {name: getattr(endpoint, name) for name in cls.model_fields if name != "secrets"}
+        return cls(**shown, secrets=signing)
+
+
+class NewWebhook(Webhook):
+    """An endpoint with its new secret, which is told this once."""
+
+    secret: str
+
+
+class WebhookList(Wire):
+    """Every endpoint of an owner, oldest first."""
+
+    items: tuple[Webhook, ...]
+
+
+class DeliveryAttempt(Wire):
+    """One try: the receiver's status code, or why there is none. `seconds` is how long it took."""
+
+    at: datetime
+    seconds: float
+    status_code: int | None
+    error: str | None
+    retry_after_seconds: float | None
+    trigger: Trigger
+
+
+class WebhookDelivery(Wire):
+    """One event on its way to an endpoint; `held` waits until that is resumed."""
+
+    id: str
+    event_id: str
+    type: str
+    job_id: str | None
+    status: DeliveryStatus
+    created_at: datetime | None
+    next_attempt_at: datetime | None
+    attempts: tuple[DeliveryAttempt, ...]
+
+    @classmethod
+    def of(cls, delivery: Delivery) -> "WebhookDelivery":
+        """Show *delivery* without its body; while it is being sent, its next attempt is told as the lease's end."""
+        shown = {name: getattr(delivery, name) for name in cls.model_fields if name not in ("attempts", "job_id")}
+        attempts = (
+            DeliveryAttempt(**{name: getattr(attempt, name) for name in DeliveryAttempt.model_fields})
+            for attempt in delivery.attempts
+        )
+        return cls(**shown, job_id=delivery.job_id or None, attempts=tuple(attempts))
+
+
+class DeliveryPage(Wire):
+    """Deliveries, newest first."""
+
+    items: tuple[WebhookDelivery, ...]
+    next_cursor: str | None
+
+
+class Replayed(Wire):
+    """How many deliveries are due again."""
+
+    replayed: int
