@@ -118,6 +118,7 @@ class DeliveryAttempt(Wire):
     """One try: the receiver's status code, or why there is none. `seconds` is how long it took."""
 
     at: datetime
+    url: str
     seconds: float
     status_code: int | None
     error: str | None

@@ -4,6 +4,7 @@ import asyncio
 import random
 from typing import Final
 
+from notifier.addresses import Addresses
 from notifier.sender import Sender, posting
 from notifier.settings import Settings
 from notifier.worker import announcing
@@ -31,9 +32,14 @@ async def run(settings: Settings) -> None:
         db = mongo.database(client, url)
         documents = mongo.documents(db)
         deliveries = documents.deliveries
-        post = posting(documents.accounts, egress, now)
-        sender = Sender(deliveries, post, clock=now, random=random.random, lease_seconds=lease.delivery_seconds)
-        announce = announcing(deliveries, public_url=settings.public_url, clock=now, wake=sender.wake.set)
+        addresses = Addresses(documents.accounts, documents.endpoints, clock=now)
+        post = posting(addresses, egress, now)
+        sender = Sender(
+            deliveries, addresses, post, clock=now, random=random.random, lease_seconds=lease.delivery_seconds
+        )
+        announce = announcing(
+            deliveries, documents.endpoints, public_url=settings.public_url, clock=now, wake=sender.wake.set
+        )
         pulls = [await bus.pull(NOTIFIER.name) for _ in range(LANES)]
         await serve(
             bus,

@@ -4,52 +4,57 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final
 
 import structlog
 
+from notifier.addresses import Addresses, Withheld
 from notifier.schedule import next_delay, retry_after_seconds
 from notifier.signing import signed_headers
 from pipeline.clock import Clock
 from pipeline.egress import Egress, EgressError
 from pipeline.lease import USUAL
 from pipeline.ports.deliveries import Attempt, Delivery, DeliveryStatus, DeliveryStore
-from pipeline.ports.documents import AccountStore
 
 #: Makes one attempt. What it raises is our own trouble and no attempt: the lease lapses and the delivery comes back.
-Post = Callable[[Delivery], Coroutine[Any, Any, Attempt]]
+Post = Callable[[Delivery], Coroutine[Any, Any, Attempt | Withheld]]
 
 SLOTS: Final = 16
 #: One slow host must not hold every slot, under whatever many URLs.
 SLOTS_PER_HOST: Final = 4
-#: Another process may create deliveries too, so look now and then although nothing of ours is due.
-IDLE_SECONDS: Final = 15.0
+#: The API makes deliveries due too (pings, replays), and nobody wakes us for those.
+IDLE_SECONDS: Final = 2.0
 SHORTEST_WAIT_SECONDS: Final = 0.05
 DEFERRED_SECONDS: Final = 1.0
 
 log = structlog.get_logger()
 
 
-def posting(accounts: AccountStore, egress: Egress, clock: Clock) -> Post:
-    """Sign a delivery with its owner's secret and POST it; whatever the receiver does becomes an `Attempt`."""
+def posting(addresses: Addresses, egress: Egress, clock: Clock) -> Post:
+    """Sign a delivery as its address wants it and POST it; whatever the receiver does becomes an `Attempt`."""
 
-    async def post(delivery: Delivery) -> Attempt:
-        secret = await accounts.webhook_secret(delivery.owner)
+    async def post(delivery: Delivery) -> Attempt | Withheld:
+        address = await addresses.of(delivery)
+        if isinstance(address, Withheld):
+            return address
         at = clock()
+        blank = Attempt(at, 0.0, trigger=delivery.trigger, url=address.url)
         try:
-            headers = signed_headers(secret or "", delivery.event_id, delivery.body, at)
+            headers = signed_headers(address.secrets, delivery.event_id, delivery.body, at)
         except ValueError:
-            return Attempt(at, 0.0, error="secret_unusable")
+            return replace(blank, error="secret_unusable")
         headers["content-type"] = "application/json"
         try:
-            reply = await egress.post(delivery.endpoint, headers=headers, body=delivery.body)
+            reply = await egress.post(address.url, headers=headers, body=delivery.body)
         except EgressError as error:
             log.info("receiver.unreached", delivery=delivery.id, error=error.code, detail=str(error))
-            return Attempt(at, (clock() - at).total_seconds(), error=error.code)
+            return replace(blank, seconds=(clock() - at).total_seconds(), error=error.code)
         now = clock()
         wait = retry_after_seconds(reply.headers.get("retry-after"), now)
-        return Attempt(at, (now - at).total_seconds(), reply.status_code, retry_after_seconds=wait)
+        seconds = (now - at).total_seconds()
+        return replace(blank, seconds=seconds, status_code=reply.status_code, retry_after_seconds=wait)
 
     return post
 
@@ -60,6 +65,7 @@ class Sender:
     def __init__(
         self,
         deliveries: DeliveryStore,
+        addresses: Addresses,
         post: Post,
         *,
         clock: Clock,
@@ -67,11 +73,12 @@ class Sender:
         lease_seconds: float = USUAL.delivery_seconds,
     ) -> None:
         self._deliveries = deliveries
+        self._addresses = addresses
         self._post = post
         self._clock = clock
         self._random = random
         self._lease_seconds = lease_seconds
-        self._posting: dict[asyncio.Task[Attempt], Delivery] = {}
+        self._posting: dict[asyncio.Task[Attempt | Withheld], Delivery] = {}
         #: Set it when there may be something new to send.
         self.wake = asyncio.Event()
 
@@ -133,23 +140,33 @@ class Sender:
         held = [task for task, mine in self._posting.items() if mine.id == delivery.id]
         self._posting[held[0] if held else self._spawn(delivery)] = delivery
 
-    def _spawn(self, delivery: Delivery) -> asyncio.Task[Attempt]:
+    def _spawn(self, delivery: Delivery) -> asyncio.Task[Attempt | Withheld]:
         task = asyncio.create_task(self._post(delivery))
         task.add_done_callback(lambda _: self.wake.set())
         return task
 
-    async def _finish(self, task: asyncio.Task[Attempt]) -> None:
+    async def _finish(self, task: asyncio.Task[Attempt | Withheld]) -> None:
         delivery = self._posting[task]
         error = task.exception()
         if error is None:
-            await self._record(delivery, task.result())
+            await self._settle(delivery, task.result())
         else:
             log.error("delivery.interrupted", delivery=delivery.id, exc_info=error)
         del self._posting[task]
 
+    async def _settle(self, delivery: Delivery, outcome: Attempt | Withheld) -> None:
+        if isinstance(outcome, Attempt):
+            await self._record(delivery, outcome)
+            return
+        await self._deliveries.withhold(delivery, outcome.status)
+        if outcome.status == "held" and await self._addresses.resumed(delivery):
+            await self._deliveries.release(delivery.endpoint, self._clock())
+
     async def _record(self, delivery: Delivery, attempt: Attempt) -> None:
+        await self._addresses.judge(delivery, attempt)  # first: where the database is away both are done again
         number = delivery.tried + 1
-        delay = None if attempt.delivered else next_delay(number, attempt, self._random)
+        once = attempt.delivered or delivery.trigger == "ping"
+        delay = None if once else next_delay(number, attempt, self._random)
         status: DeliveryStatus = "delivered" if attempt.delivered else "failed" if delay is None else "pending"
         due = None if delay is None else self._clock() + timedelta(seconds=delay)
         kept = await self._deliveries.record(delivery, attempt, status=status, next_attempt_at=due)

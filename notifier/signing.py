@@ -6,15 +6,23 @@ from standardwebhooks import Webhook
 from standardwebhooks.webhooks import EmptyWebhookSecretError
 
 
-def signed_headers(secret: str, id_: str, body: bytes, at: datetime) -> dict[str, str]:
-    """The three `webhook-*` headers for *body* sent at *at*; raises ValueError for a secret that cannot sign."""
+def signed_headers(secrets: tuple[str, ...], id_: str, body: bytes, at: datetime) -> dict[str, str]:
+    """The three `webhook-*` headers for *body* sent at *at*, with a signature by each of *secrets*.
+
+    Receivers take a message when one of them fits, so old and new secret change over without a gap.
+    Raises ValueError for a secret that cannot sign, and when there is none.
+    """
+    if not secrets:
+        raise ValueError("there is no secret")
     try:
-        webhook = Webhook(secret)
+        webhooks = [Webhook(secret) for secret in secrets]
     except EmptyWebhookSecretError as error:
         raise ValueError("the secret is empty") from error
     moment = at.astimezone(UTC)  # the library relabels the time zone instead of converting
     return {
         "webhook-id": id_,
         "webhook-timestamp": str(int(moment.timestamp())),
-        "webhook-signature": webhook.sign(msg_id=id_, timestamp=moment, data=body.decode()),
+        "webhook-signature": " ".join(
+            webhook.sign(msg_id=id_, timestamp=moment, data=body.decode()) for webhook in webhooks
+        ),
     }

@@ -101,6 +101,11 @@ def new_endpoint_id() -> str:
     return f"whe_{ULID()}"
 
 
+def is_endpoint_id(text: str) -> bool:
+    """Whether *text* names a registered endpoint; a URL never does."""
+    return text.startswith("whe_")
+
+
 def new_ping_id() -> str:
     """The event id of one test message."""
     return f"evt_{ULID()}_test"

@@ -19,7 +19,7 @@ Trigger = Literal["scheduled", "manual", "ping"]
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One try: either the receiver's status code, or an error code of ours because it gave none."""
+    """One try at *url*: either the receiver's status code, or an error code of ours because it gave none."""
 
     at: datetime
     seconds: float
@@ -27,6 +27,7 @@ class Attempt:
     error: str | None = None
     retry_after_seconds: float | None = None
     trigger: Trigger = "scheduled"
+    url: str = ""
 
     @property
     def delivered(self) -> bool:

@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_network
 
+from notifier.addresses import Addresses
 from notifier.sender import Post, Sender, posting
 from pipeline.adapters.memory import MemoryAccounts
 from pipeline.adapters.memory_deliveries import MemoryDeliveries
+from pipeline.adapters.memory_endpoints import MemoryEndpoints
 from pipeline.egress import Egress
 from pipeline.endpoints import host_of
 from pipeline.ports.deliveries import Attempt, Delivery, delivery_id
@@ -38,8 +40,9 @@ def due(time: Time, endpoint: str, event: str = "evt_1") -> Delivery:
     return Delivery(id_, event, "job_1", "default", endpoint, BODY, time.now, host=host_of(endpoint))
 
 
-def sender_of(deliveries: MemoryDeliveries, post: Post, time: Time) -> Sender:
-    return Sender(deliveries, post, clock=time, random=lambda: 0.5)
+def sender_of(deliveries: MemoryDeliveries, post: Post, time: Time, endpoints: MemoryEndpoints | None = None) -> Sender:
+    addresses = Addresses(MemoryAccounts(), endpoints or MemoryEndpoints(), clock=time)
+    return Sender(deliveries, addresses, post, clock=time, random=lambda: 0.5)
 
 
 @asynccontextmanager
@@ -61,12 +64,18 @@ class Office:
     time: Time = field(default_factory=Time)
     deliveries: MemoryDeliveries = field(default_factory=MemoryDeliveries)
     accounts: MemoryAccounts = field(default_factory=lambda: MemoryAccounts(secrets={"default": SECRET}))
+    endpoints: MemoryEndpoints = field(default_factory=MemoryEndpoints)
+
+    @property
+    def addresses(self) -> Addresses:
+        return Addresses(self.accounts, self.endpoints, clock=self.time)
 
     async def deliver(self, receiver: Receiver, count: int = 1) -> list[Received]:
         """Run the sender until *receiver* has been called *count* times and every attempt is recorded."""
         egress = Egress(LOOPBACK)
         try:
-            async with running(sender_of(self.deliveries, posting(self.accounts, egress, self.time), self.time)):
+            post = posting(self.addresses, egress, self.time)
+            async with running(sender_of(self.deliveries, post, self.time, self.endpoints)):
                 return [await receiver.next() for _ in range(count)]
         finally:
             await egress.close()
@@ -75,7 +84,9 @@ class Office:
         """Post one delivery, without a store."""
         egress = Egress(LOOPBACK if allowed else ())
         try:
-            return await posting(self.accounts, egress, self.time)(due(self.time, endpoint))
+            attempt = await posting(self.addresses, egress, self.time)(due(self.time, endpoint))
+            assert isinstance(attempt, Attempt)
+            return attempt
         finally:
             await egress.close()
 

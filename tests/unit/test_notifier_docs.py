@@ -3,18 +3,21 @@
 import re
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from standardwebhooks import WebhookVerificationError
 
 from notifier import sender
 from notifier.schedule import SCHEDULE_SECONDS
+from notifier.sender import SLOTS_PER_HOST
 from notifier.settings import Settings
 from notifier.signing import signed_headers
 from notifier.worker import TOLD
 from pipeline import egress
 from pipeline.egress import DEADLINE_SECONDS, MAX_RESPONSE_BYTES
+from pipeline.endpoints import FAILING, FAILING_SECONDS, GONE
+from pipeline.events import EventType
 
 PAGE = (Path(__file__).parents[2] / "docs" / "webhooks.md").read_text()
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -32,7 +35,7 @@ def test_example_verifies_a_real_message_and_refuses_a_changed_one() -> None:
     names: dict[str, Any] = {}
     exec(code, names)  # noqa: S102 - our own page
     body = b'{"type": "job.succeeded", "data": {"id": "job_1"}}'
-    headers = signed_headers(SECRET, "evt_1", body, datetime.now(UTC))
+    headers = signed_headers((SECRET,), "evt_1", body, datetime.now(UTC))
     assert names["receive"](body, headers, SECRET) == "job_1"
     with pytest.raises(WebhookVerificationError):
         names["receive"](body.replace(b"job_1", b"job_2"), headers, SECRET)
@@ -44,11 +47,18 @@ def test_page_names_every_wait_of_the_schedule_in_order() -> None:
 
 
 def test_page_names_every_event_type_limit_and_setting() -> None:
-    assert set(re.findall(r"`(job\.\w+)`", PAGE)) == TOLD
+    assert set(re.findall(r"`(job\.\w+)`", PAGE)) == set(get_args(EventType)) > TOLD
+    assert f"at most {SLOTS_PER_HOST} messages at a time" in PAGE
     assert f"within {DEADLINE_SECONDS:g} seconds" in PAGE
     assert f"beyond {MAX_RESPONSE_BYTES // 1024} KiB" in PAGE
     assert "ENLARGER_EGRESS_ALLOW=" in PAGE
     assert "egress_allow" in Settings.model_fields
+
+
+def test_page_names_why_and_when_an_endpoint_is_disabled() -> None:
+    assert all(f": `{reason}`" in PAGE for reason in (GONE, FAILING))
+    assert FAILING_SECONDS == 5 * 86_400
+    assert "for five days every attempt has failed" in PAGE
 
 
 def test_page_names_every_reason_why_no_answer_came() -> None:

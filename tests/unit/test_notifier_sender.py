@@ -10,8 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from notifier.addresses import Addresses
 from notifier.sender import SLOTS, SLOTS_PER_HOST, Sender, posting
+from pipeline.adapters.memory import MemoryAccounts
 from pipeline.adapters.memory_deliveries import MemoryDeliveries
+from pipeline.adapters.memory_endpoints import MemoryEndpoints
 from pipeline.egress import Egress
 from pipeline.lease import USUAL
 from pipeline.ports.deliveries import Attempt, Delivery, DeliveryStatus
@@ -47,7 +50,7 @@ async def test_killed_between_answer_and_record_the_next_process_sends_the_same_
     with receiving() as receiver:
         await office.deliveries.create(due(office.time, receiver.url))
         egress = Egress(LOOPBACK)
-        sender = sender_of(office.deliveries, posting(office.accounts, egress, office.time), office.time)
+        sender = sender_of(office.deliveries, posting(office.addresses, egress, office.time), office.time)
         dying = asyncio.create_task(sender.run(asyncio.Event(), grace_seconds=0))
         await asyncio.wait_for(office.deliveries.refused.wait(), 10)
         dying.cancel()
@@ -161,7 +164,8 @@ async def test_delivery_that_becomes_due_is_posted_then_without_a_call() -> None
     gate.open.set()
     later = datetime.now(UTC) + timedelta(seconds=0.2)
     await deliveries.create(replace(due(Time(), "https://a.example/"), next_attempt_at=later))
-    sender = Sender(deliveries, gate, clock=lambda: datetime.now(UTC), random=lambda: 0.5)
+    addresses = Addresses(MemoryAccounts(), MemoryEndpoints(), clock=Time())
+    sender = Sender(deliveries, addresses, gate, clock=lambda: datetime.now(UTC), random=lambda: 0.5)
     async with running(sender):
         await asyncio.wait_for(gate.full.wait(), 10)
         assert datetime.now(UTC) >= later
@@ -243,7 +247,8 @@ async def fate(script: list[int | None], draw: float) -> tuple[Delivery, int]:
         status = script[posted - 1] if posted <= len(script) else 500
         return Attempt(time.now, 0.1, status, None if status else "timed_out")
 
-    sender = Sender(deliveries, post, clock=time, random=lambda: draw)
+    addresses = Addresses(MemoryAccounts(), MemoryEndpoints(), clock=time)
+    sender = Sender(deliveries, addresses, post, clock=time, random=lambda: draw)
     deliveries.wake = sender.wake.set
     await deliveries.create(due(time, "https://a.example/"))
     await asyncio.wait_for(sender.run(deliveries.stop, grace_seconds=10), 10)

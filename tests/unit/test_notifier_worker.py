@@ -9,7 +9,9 @@ import pytest
 from notifier.worker import announcing
 from pipeline.adapters.memory_bus import MemoryBus, MemoryDelivery
 from pipeline.adapters.memory_deliveries import MemoryDeliveries
+from pipeline.adapters.memory_endpoints import MemoryEndpoints
 from pipeline.consumer import settling
+from pipeline.endpoints import Endpoint, EndpointStatus, Secret
 from pipeline.errors import PipelineError
 from pipeline.events import EventType, event_message
 from pipeline.identity import new_job_id
@@ -43,7 +45,10 @@ class Desk:
 
     def __init__(self) -> None:
         self.deliveries, self.bus, self.woken = MemoryDeliveries(), MemoryBus(), 0
-        announce = announcing(self.deliveries, public_url="https://api.example/", clock=lambda: NOW, wake=self.wake)
+        self.endpoints = MemoryEndpoints()
+        announce = announcing(
+            self.deliveries, self.endpoints, public_url="https://api.example/", clock=lambda: NOW, wake=self.wake
+        )
         self.settle = settling(announce, self.bus)
 
     def wake(self) -> None:
@@ -126,6 +131,50 @@ async def test_only_an_end_that_somebody_waits_for_is_told(type_: EventType, web
     desk = Desk()
     message = await desk.hear(cancel(queued(webhook), NOW, reason="by the user"), type_)
     assert (message.settled, len(desk.deliveries.stored), desk.woken) == (["ack"], count, count)
+
+
+def endpoint(id_: str, *events: str, owner: str = "default", status: EndpointStatus = "active") -> Endpoint:
+    url = f"https://{id_[4:]}.Example/"
+    return Endpoint(id_, owner, url, events, (Secret("whsec_x", NOW),), NOW, status=status)
+
+
+@pytest.mark.anyio
+async def test_every_endpoint_of_the_owner_that_wants_the_event_is_told_and_the_jobs_own() -> None:
+    desk, job = Desk(), failed()
+    for made in (
+        endpoint("whe_a", "job.failed", "job.started"),
+        endpoint("whe_b", "job.failed"),
+        endpoint("whe_c", "job.succeeded"),
+        endpoint("whe_d", "job.failed", owner="alice"),
+    ):
+        await desk.endpoints.insert(made)
+    await desk.hear(job, "job.failed")
+    await desk.hear(job, "job.failed")
+    told = {made.endpoint: made for made in desk.deliveries.stored.values()}
+    assert told.keys() == {"whe_a", "whe_b", ENDPOINT}
+    assert {made.event_id for made in told.values()} == {f"evt_{job.id.removeprefix('job_')}_1_failed"}
+    assert len({made.body for made in told.values()}) == 1
+    assert (told["whe_a"].host, told[ENDPOINT].host) == ("a.example", "receiver.example")
+    assert (told["whe_a"].type, told["whe_a"].created_at) == ("job.failed", NOW)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("type_", ["job.queued", "job.started"])
+async def test_what_comes_before_the_end_is_told_where_it_is_asked_for(type_: EventType) -> None:
+    desk = Desk()
+    await desk.endpoints.insert(endpoint("whe_a", type_))
+    await desk.hear(queued(), type_)
+    assert [made.endpoint for made in desk.deliveries.stored.values()] == ["whe_a"]
+    assert desk.woken == 1
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("status", ["paused", "disabled"])
+async def test_endpoint_that_is_off_has_the_event_in_its_log(status: EndpointStatus) -> None:
+    desk = Desk()
+    await desk.endpoints.insert(endpoint("whe_a", "job.failed", status=status))
+    await desk.hear(failed(None), "job.failed")
+    assert desk.only().endpoint == "whe_a"
 
 
 @pytest.mark.anyio
