@@ -11,6 +11,15 @@ from pipeline.ports.deliveries import Attempt
 #: Seconds before each attempt (https://github.com/standard-webhooks/standard-webhooks, "Deliverability").
 SCHEDULE_SECONDS: Final = (0.0, 5.0, 300.0, 1800.0, 7200.0, 18_000.0, 36_000.0, 50_400.0, 72_000.0, 86_400.0)
 JITTER: Final = 0.2
+#: Too much at once, and not only of the one message that got this answer ("Deliverability" too).
+_OVERLOADED: Final = frozenset(
+    {
+        HTTPStatus.TOO_MANY_REQUESTS,
+        HTTPStatus.BAD_GATEWAY,
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        HTTPStatus.GATEWAY_TIMEOUT,
+    }
+)
 
 
 def next_delay(number: int, attempt: Attempt, random: Callable[[], float]) -> float | None:
@@ -23,6 +32,13 @@ def next_delay(number: int, attempt: Attempt, random: Callable[[], float]) -> fl
         return None
     planned = SCHEDULE_SECONDS[number] * (1 - JITTER + 2 * JITTER * random())
     return max(planned, min(attempt.retry_after_seconds or 0.0, SCHEDULE_SECONDS[-1]))
+
+
+def rest_seconds(attempt: Attempt) -> float:
+    """How long the endpoint asks to be left alone, with all that waits for it; 0: it does not."""
+    if attempt.status_code not in _OVERLOADED:
+        return 0.0
+    return min(attempt.retry_after_seconds or 0.0, SCHEDULE_SECONDS[-1])
 
 
 def retry_after_seconds(value: str | None, now: datetime) -> float | None:

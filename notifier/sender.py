@@ -5,13 +5,13 @@ from collections import Counter
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import structlog
 
 from notifier.addresses import Addresses, Withheld
-from notifier.schedule import next_delay, retry_after_seconds
+from notifier.schedule import next_delay, rest_seconds, retry_after_seconds
 from notifier.signing import signed_headers
 from pipeline.clock import Clock
 from pipeline.egress import Egress, EgressError
@@ -78,6 +78,7 @@ class Sender:
         self._clock = clock
         self._random = random
         self._lease_seconds = lease_seconds
+        self._resting: dict[str, datetime] = {}
         self._posting: dict[asyncio.Task[Attempt | Withheld], Delivery] = {}
         #: Set it when there may be something new to send.
         self.wake = asyncio.Event()
@@ -128,7 +129,11 @@ class Sender:
                 due = await self._deliveries.next_due(busy=busy)
                 seconds = IDLE_SECONDS if due is None else (due - self._clock()).total_seconds()
                 return min(max(seconds, SHORTEST_WAIT_SECONDS), IDLE_SECONDS)
-            self._start(delivery)
+            rested = self._resting.get(delivery.endpoint)
+            if rested is not None and rested > self._clock() and delivery.trigger != "ping":
+                await self._deliveries.withhold(delivery, "pending", until=rested)
+            else:
+                self._start(delivery)
         return IDLE_SECONDS
 
     def _busy(self) -> list[str]:
@@ -162,7 +167,14 @@ class Sender:
         if outcome.status == "held" and await self._addresses.resumed(delivery):
             await self._deliveries.release(delivery.endpoint, self._clock())
 
+    def _let_rest(self, endpoint: str, seconds: float) -> None:
+        now = self._clock()
+        self._resting = {name: until for name, until in self._resting.items() if until > now}
+        if seconds:
+            self._resting[endpoint] = now + timedelta(seconds=seconds)
+
     async def _record(self, delivery: Delivery, attempt: Attempt) -> None:
+        self._let_rest(delivery.endpoint, rest_seconds(attempt))
         await self._addresses.judge(delivery, attempt)  # first: where the database is away both are done again
         number = delivery.tried + 1
         once = attempt.delivered or delivery.trigger == "ping"

@@ -61,12 +61,12 @@ class MemoryDeliveries:
         self.stored[stored.id] = replace(tried, status=status, next_attempt_at=next_attempt_at, lease_until=None)
         return True
 
-    async def withhold(self, delivery: Delivery, status: DeliveryStatus) -> bool:
+    async def withhold(self, delivery: Delivery, status: DeliveryStatus, *, until: datetime | None = None) -> bool:
         """See `DeliveryStore.withhold`."""
         stored = self._leased(delivery)
         if stored is None:
             return False
-        self.stored[stored.id] = replace(stored, status=status, next_attempt_at=None, lease_until=None)
+        self.stored[stored.id] = replace(stored, status=status, next_attempt_at=until, lease_until=None)
         return True
 
     async def replay(self, endpoint: str, id_: str, now: datetime) -> Delivery | None:

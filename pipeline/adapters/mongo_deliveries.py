@@ -86,9 +86,9 @@ class MongoDeliveries:
         }
         return await self._end(delivery, change)
 
-    async def withhold(self, delivery: Delivery, status: DeliveryStatus) -> bool:
+    async def withhold(self, delivery: Delivery, status: DeliveryStatus, *, until: datetime | None = None) -> bool:
         """See `DeliveryStore.withhold`."""
-        return await self._end(delivery, {"$set": {"status": status, "next_attempt_at": None, "lease_until": None}})
+        return await self._end(delivery, {"$set": {"status": status, "next_attempt_at": until, "lease_until": None}})
 
     async def replay(self, endpoint: str, id_: str, now: datetime) -> Delivery | None:
         """See `DeliveryStore.replay`."""

@@ -110,8 +110,8 @@ class DeliveryStore(Protocol):
     ) -> bool:
         """Append *attempt* and end the lease; False when the lease is no longer the one that *delivery* carries."""
 
-    async def withhold(self, delivery: Delivery, status: DeliveryStatus) -> bool:
-        """End the lease without an attempt; False as for `record`."""
+    async def withhold(self, delivery: Delivery, status: DeliveryStatus, *, until: datetime | None = None) -> bool:
+        """End the lease without an attempt, what is pending *until* then; False as for `record`."""
 
     async def replay(self, endpoint: str, id_: str, now: datetime) -> Delivery | None:
         """Make one due *now*, with all its tries, whatever came of it; None when it is not there or in work."""

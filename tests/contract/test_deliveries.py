@@ -263,6 +263,14 @@ async def test_held_delivery_waits_for_its_release_and_no_attempt_is_counted(sto
     assert (taken.attempts, taken.tried, taken.trigger) == ((), 0, "scheduled")
 
 
+async def test_postponed_delivery_is_due_then_and_no_attempt_is_counted(store: DeliveryStore) -> None:
+    await store.create(made())
+    assert await store.withhold(await leased(store), "pending", until=after(300))
+    assert await store.lease_due(after(299), LEASE) is None
+    taken = await leased(store, after(300))
+    assert (taken.attempts, taken.tried) == ((), 0)
+
+
 async def test_what_has_not_ended_goes_to_the_new_host(store: DeliveryStore) -> None:
     over = await ended(store, made("evt_0"))
     await store.create(made("evt_1", due_seconds=1))

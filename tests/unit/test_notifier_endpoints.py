@@ -2,7 +2,7 @@
 
 import asyncio
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
@@ -46,8 +46,8 @@ class Watched(MemoryDeliveries):
         super().__init__()
         self.withheld = asyncio.Event()
 
-    async def withhold(self, delivery: Delivery, status: DeliveryStatus) -> bool:
-        kept = await MemoryDeliveries.withhold(self, delivery, status)
+    async def withhold(self, delivery: Delivery, status: DeliveryStatus, *, until: datetime | None = None) -> bool:
+        kept = await MemoryDeliveries.withhold(self, delivery, status, until=until)
         self.withheld.set()
         return kept
 
@@ -180,10 +180,10 @@ class ResumedMeanwhile(MemoryDeliveries):
         super().__init__()
         self.endpoints, self.time = endpoints, time
 
-    async def withhold(self, delivery: Delivery, status: DeliveryStatus) -> bool:
+    async def withhold(self, delivery: Delivery, status: DeliveryStatus, *, until: datetime | None = None) -> bool:
         self.endpoints.stored["whe_1"] = resume(self.endpoints.stored["whe_1"])
         await self.release("whe_1", self.time.now)
-        return await MemoryDeliveries.withhold(self, delivery, status)
+        return await MemoryDeliveries.withhold(self, delivery, status, until=until)
 
 
 async def test_delivery_held_just_after_the_resume_is_sent_all_the_same() -> None:

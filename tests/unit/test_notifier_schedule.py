@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notifier.schedule import SCHEDULE_SECONDS, next_delay, retry_after_seconds
+from notifier.schedule import SCHEDULE_SECONDS, next_delay, rest_seconds, retry_after_seconds
 from pipeline.ports.deliveries import Attempt
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
@@ -82,3 +82,13 @@ def test_retry_after_is_seconds_or_a_date(value: str | None, seconds: float | No
 def test_no_retry_after_header_breaks_the_sender(value: str) -> None:
     seconds = retry_after_seconds(value, NOW)
     assert seconds is None or seconds >= 0
+
+
+@pytest.mark.parametrize(
+    ("status_code", "asked", "seconds"),
+    [(429, 90.0, 90.0), (503, 9e9, SCHEDULE_SECONDS[-1]), (504, None, 0.0), (500, 90.0, 0.0), (200, 90.0, 0.0)],
+)
+def test_only_who_is_overloaded_and_names_a_time_is_left_alone(
+    status_code: int, asked: float | None, seconds: float
+) -> None:
+    assert rest_seconds(Attempt(NOW, 0.1, status_code, retry_after_seconds=asked)) == seconds
