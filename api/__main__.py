@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import gc
 import resource
 import sys
 from contextlib import nullcontext
@@ -95,6 +96,8 @@ async def answer(settings: Settings, services: Services, stop: asyncio.Event) ->
         limit_concurrency=MAX_CONNECTIONS,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
+    gc.collect()
+    gc.freeze()  # what is there by now stays; with 2,000 streams a full collection takes up to 0.3 s
     listening = config.bind_socket()
     listening.listen()  # from here a client waits for us instead of being refused
     structlog.get_logger().info("service.ready", host=settings.api_host, port=listening.getsockname()[1])

@@ -1,8 +1,10 @@
 """One job that somebody watches: what this process knows of it, put into words once for all its readers."""
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
-from typing import Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
+from zlib import crc32
 
 import structlog
 
@@ -69,6 +71,8 @@ class Topic:
         self._news = news
         self._due = float("-inf")  # read once we listen: what happened between the first reading and that was not heard
         self._read_at = float("-inf")
+        #: Streams that began together must not look together for ever.
+        self._share = 1 - crc32(job.id.encode()) % 256 / 1024
         self._reading = asyncio.Lock()
         self._telling = asyncio.Lock()
         self._words: Words | None = None
@@ -121,7 +125,7 @@ class Topic:
         async with self._reading:
             if self.due() > now:
                 return
-            self._read_at, self._due = now, now + HEARTBEAT_SECONDS
+            self._read_at, self._due = now, now + HEARTBEAT_SECONDS * self._share
             try:
                 job = await self._read(self.job.id)
             except PipelineError as error:  # the next heartbeat finds what was missed
@@ -141,7 +145,7 @@ class Topic:
             if self._words is None or self._words.rev != job.rev:
                 return
             text = await self._tell(job)
-            if text != self._words.text:
+            if _lasting(text) != _lasting(self._words.text):
                 self._words = Words(job.rev, text)
                 self._news("changed")
 
@@ -157,3 +161,9 @@ class Topic:
     def progress(self) -> str:
         """The last progress as JSON; empty where there was none."""
         return self._progress
+
+
+def _lasting(text: str) -> dict[str, Any]:
+    """What a job tells, without its progress, which has messages of its own."""
+    told: dict[str, Any] = json.loads(text)
+    return told | {"progress": None}

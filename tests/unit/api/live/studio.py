@@ -50,7 +50,8 @@ class Newsroom:
     async def _tell(self, job: Job) -> str:
         self.tellings.append(job.rev)
         await asyncio.sleep(0)
-        return json.dumps({"id": job.id, "status": job.status, "rev": job.rev, "place": self.place})
+        told = {"id": job.id, "status": job.status, "rev": job.rev, "place": self.place}
+        return json.dumps(told | {"progress": len(self.tellings)})
 
     def add(self, status: Status = Status.QUEUED, rev: int = 1) -> Job:
         source = Source(bucket="uploads", key="a.jpg")
