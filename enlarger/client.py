@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from enlarger.admin import Admin
 from enlarger.connection import not_ours, read
+from enlarger.endpoints import Endpoints
 from enlarger.errors import EnlargerError, retry_after
 from enlarger.listening import Listener
 from enlarger.models import Job, Metrics, Model, ModelList, Page, Upload, Why
@@ -18,7 +19,7 @@ from enlarger.tokens import Tokens
 from enlarger.transfer import OnBytes, fetch_file, put_file
 
 
-class Client(Submitting, Admin, Tokens):
+class Client(Submitting, Endpoints, Admin, Tokens):
     """A connection to one Enlarger service.
 
     Every method raises `EnlargerError`. Busy answers and lost connections are tried again, a few times.

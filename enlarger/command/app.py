@@ -2,7 +2,7 @@
 
 import typer
 
-from enlarger.command import accounts, admin, dead, jobs, lanes, prefixes, retention, s3, service
+from enlarger.command import accounts, admin, dead, jobs, lanes, prefixes, retention, s3, service, webhooks
 from enlarger.command.upscale import upscale
 
 app = typer.Typer(
@@ -57,6 +57,17 @@ app.add_typer(_tokens, name="tokens")
 _admin = typer.Typer(no_args_is_help=True, help="People who run the service.")
 _admin.command("create")(accounts.create_admin)
 app.add_typer(_admin, name="admin")
+_webhooks = typer.Typer(no_args_is_help=True, help="Endpoints that hear of your jobs.")
+_webhooks.command()(webhooks.ls)
+_webhooks.command()(webhooks.add)
+_webhooks.command()(webhooks.rotate)
+_webhooks.command()(webhooks.pause)
+_webhooks.command()(webhooks.resume)
+_webhooks.command()(webhooks.rm)
+_webhooks.command()(webhooks.ping)
+_webhooks.command()(webhooks.deliveries)
+_webhooks.command()(webhooks.replay)
+app.add_typer(_webhooks, name="webhooks")
 
 app.command()(retention.retention)
 app.command()(admin.sweep)

@@ -1,5 +1,6 @@
 """The webhook page says what the code does."""
 
+import json
 import re
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any, get_args
 import pytest
 from standardwebhooks import WebhookVerificationError
 
+from enlarger import EnlargerError
 from notifier import sender
 from notifier.schedule import SCHEDULE_SECONDS
 from notifier.sender import SLOTS_PER_HOST
@@ -21,6 +23,7 @@ from pipeline.events import EventType
 
 PAGE = (Path(__file__).parents[2] / "docs" / "webhooks.md").read_text()
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+JOB = {"id": "job_1", "status": "succeeded", "created_at": "2026-01-01T00:00:00Z", "source": {}}
 
 
 def said(seconds: float) -> str:
@@ -30,15 +33,19 @@ def said(seconds: float) -> str:
     return f"{seconds:g} s"
 
 
-def test_example_verifies_a_real_message_and_refuses_a_changed_one() -> None:
-    (code,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+@pytest.mark.parametrize(
+    ("place", "name", "refusal"), [(0, "receive", WebhookVerificationError), (1, "receive_with_sdk", EnlargerError)]
+)
+def test_example_verifies_a_real_message_and_refuses_a_changed_one(
+    place: int, name: str, refusal: type[Exception]
+) -> None:
     names: dict[str, Any] = {}
-    exec(code, names)  # noqa: S102 - our own page
-    body = b'{"type": "job.succeeded", "data": {"id": "job_1"}}'
+    exec(re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)[place], names)  # noqa: S102 - our own page
+    body = json.dumps({"type": "job.succeeded", "timestamp": "2026-01-01T00:00:00Z", "data": JOB}).encode()
     headers = signed_headers((SECRET,), "evt_1", body, datetime.now(UTC))
-    assert names["receive"](body, headers, SECRET) == "job_1"
-    with pytest.raises(WebhookVerificationError):
-        names["receive"](body.replace(b"job_1", b"job_2"), headers, SECRET)
+    assert names[name](body, headers, SECRET) == "job_1"
+    with pytest.raises(refusal):
+        names[name](body.replace(b"job_1", b"job_2"), headers, SECRET)
 
 
 def test_page_names_every_wait_of_the_schedule_in_order() -> None:
