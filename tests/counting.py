@@ -1,7 +1,7 @@
 """Counting what a job costs: document commands as the driver sends them, object calls as the port makes them."""
 
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from typing import BinaryIO
 
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
@@ -52,6 +52,10 @@ class CountedObjects:
     ) -> tuple[ObjectInfo, bytes]:
         self.seen["read"] += 1
         return await self._objects.read(bucket, key, first_bytes=first_bytes, if_match=if_match)
+
+    def stream(self, bucket: str, key: str, *, if_match: str | None = None) -> AsyncGenerator[bytes]:
+        self.seen["stream"] += 1
+        return self._objects.stream(bucket, key, if_match=if_match)
 
     async def put(
         self,

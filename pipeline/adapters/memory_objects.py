@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from datetime import UTC, datetime
 from typing import BinaryIO
 
@@ -25,6 +25,9 @@ class MemoryObjects:
         if if_match is not None and info.etag != if_match:
             raise PreconditionError(key)
         return info, body[:first_bytes]
+
+    async def stream(self, bucket: str, key: str, *, if_match: str | None = None) -> AsyncGenerator[bytes]:
+        yield (await self.read(bucket, key, if_match=if_match))[1]
 
     async def put(  # noqa: PLR0913 - an S3 write has these parts
         self,

@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -97,6 +97,17 @@ class MinioObjects:
                 raise PreconditionError(key)  # replaced in this very moment
             return info, b""
         return _info(key, answer), answer.content
+
+    async def stream(self, bucket: str, key: str, *, if_match: str | None = None) -> AsyncGenerator[bytes]:
+        """See `ObjectStore.stream`."""
+        url = self._endpoint.url(bucket, key)
+        signed = self._sign("GET", url, {} if if_match is None else {"if-match": f'"{if_match}"'})
+        try:
+            async with self._http.stream("GET", url, headers=signed) as answer:
+                async for part in _checked(answer, key).aiter_bytes(CHUNK_BYTES):
+                    yield part
+        except httpx2.TransportError as error:
+            raise storage_unavailable(f"objects, {type(error).__name__}") from error
 
     async def put(  # noqa: PLR0913 - an S3 write has these parts
         self,

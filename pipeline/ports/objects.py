@@ -1,6 +1,6 @@
 """What the services need of an object store."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import BinaryIO, Protocol
@@ -39,6 +39,9 @@ class ObjectStore(Protocol):
         self, bucket: str, key: str, *, first_bytes: int | None = None, if_match: str | None = None
     ) -> tuple[ObjectInfo, bytes]:
         """Read an object, or its first bytes; raises `ObjectMissingError` and `PreconditionError`."""
+
+    def stream(self, bucket: str, key: str, *, if_match: str | None = None) -> AsyncGenerator[bytes]:
+        """The bytes of an object in parts, none of them kept; the first step raises as `read`."""
 
     async def put(  # noqa: PLR0913 - an S3 write has these parts
         self,

@@ -132,6 +132,17 @@ async def test_an_etag_is_the_md5_of_a_single_put_and_a_write_has_a_time(store: 
     assert abs(info.modified_at - datetime.now(UTC)) < timedelta(minutes=1)
 
 
+async def test_an_object_is_streamed_whole_and_as_the_version_that_was_meant(store: Opened) -> None:
+    body = bytes(range(256)) * 10_000  # several parts
+    etag = await store.put("a", body)
+    key = store.key("a")
+    assert b"".join([part async for part in store.api.stream("outputs", key, if_match=etag)]) == body
+    with pytest.raises(PreconditionError):
+        await anext(store.api.stream("outputs", key, if_match="0" * 32))
+    with pytest.raises(ObjectMissingError):
+        await anext(store.api.stream("outputs", store.key("none")))
+
+
 async def test_memory_is_written_as_bytes_are_with_a_digest_that_is_known_already(store: Opened) -> None:
     body = bytes(range(256)) * 20_000  # several parts
     await store.put("a", memoryview(body), sha256=hashlib.sha256(body).hexdigest())
