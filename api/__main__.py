@@ -10,12 +10,15 @@ from datetime import timedelta
 from functools import partial
 from typing import Final
 
+import httpx2
 import structlog
 import uvicorn
 
 from api import administration
 from api.accounts.accounts import Rules
 from api.app import create_app
+from api.dialects.bus_figures import BusGauge, unknown
+from api.dialects.setup import Dialects, loopback, owners, spoken, words
 from api.fetching import FETCH_SECONDS
 from api.operations import SMALL_BODY_BYTES
 from api.services import Services, wire
@@ -46,6 +49,7 @@ async def run(settings: Settings) -> None:
     parent = settings.password_tenants.get_secret_value()
     client = mongo.connect(url)
     egress = Egress(settings.egress_allow, deadline_seconds=FETCH_SECONDS)
+    http = httpx2.AsyncClient(trust_env=False)
     try:
         services = await wire(
             mongo.documents(mongo.database(client, url)),
@@ -60,10 +64,12 @@ async def run(settings: Settings) -> None:
             max_upload_bytes=settings.max_upload_bytes,
             rules=rules(settings),
             max_pixels=settings.max_pixels,
+            dialects=_dialects(settings, http),
         )
         await serve(bus, partial(answer, settings, services), services["relay"].run)
     finally:
         await egress.close()
+        await http.aclose()
         await bus.close()
         await objects.close()
         await client.close()
@@ -79,10 +85,25 @@ def rules(settings: Settings) -> Rules:
     )
 
 
+def _dialects(settings: Settings, http: httpx2.AsyncClient) -> Dialects:
+    monitor = settings.nats_monitor_url
+    return Dialects(
+        names=spoken(settings.dialects, host=settings.api_host),
+        tokens=owners(settings.tokens.get_secret_value()),
+        anonymous=settings.anonymous == "on" or loopback(settings.api_host),
+        download_seconds=settings.download_seconds,
+        bus_figures=BusGauge(monitor, http).read if monitor else unknown,
+    )
+
+
 async def answer(settings: Settings, services: Services, stop: asyncio.Event) -> None:
     """Listen and answer until *stop*."""
     config = uvicorn.Config(
-        create_app(lambda: nullcontext(services)),
+        create_app(
+            lambda: nullcontext(services),
+            dialects=services["dialects"].names,
+            cors_origins=words(settings.cors_origins),
+        ),
         host=settings.api_host,
         port=settings.api_port,
         log_config=None,

@@ -1,16 +1,18 @@
 """The application: the whole URL table on one screen, and what surrounds it."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import cache
 from typing import Any, Final
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import WebSocketRoute
 
+from api.dialects.table import dialect_routes
 from api.envelope import Envelope
 from api.openapi import describe
 from api.operations import operation, resource
@@ -111,8 +113,35 @@ TABLE: Final = (
 )
 
 
-def create_app(open_services: Callable[[], AbstractAsyncContextManager[Services]]) -> Starlette:
-    """The application on the services that *open_services* opens for as long as it runs."""
+def _cors(origins: Sequence[str]) -> list[Middleware]:
+    """Around everything, refusals too; no cookies, so that `*` is safe: whoever has a token shows it."""
+    if not origins:
+        return []
+    exposed = ["location", "retry-after", "x-request-id"]
+    return [
+        Middleware(
+            CORSMiddleware,
+            allow_origins=list(origins),
+            allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+            allow_headers=["*"],
+            expose_headers=exposed,
+        )
+    ]
+
+
+def create_app(
+    open_services: Callable[[], AbstractAsyncContextManager[Services]],
+    *,
+    dialects: tuple[str, ...] = (),
+    cors_origins: Sequence[str] = (),
+) -> Starlette:
+    """The application on the services that *open_services* opens for as long as it runs.
+
+    Args:
+        open_services: Opens them.
+        dialects: Those that are spoken besides our own.
+        cors_origins: Pages of these origins may call; `*` stands for all.
+    """
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[Services]:
@@ -120,8 +149,12 @@ def create_app(open_services: Callable[[], AbstractAsyncContextManager[Services]
             yield services
 
     app = Starlette(
-        routes=[*(line.route() for line in TABLE), WebSocketRoute("/v1/live", live.talk_live)],
-        middleware=[Middleware(Envelope)],
+        routes=[
+            *dialect_routes(dialects),
+            *(line.route() for line in TABLE),
+            WebSocketRoute("/v1/live", live.talk_live),
+        ],
+        middleware=[*_cors(cors_origins), Middleware(Envelope)],
         exception_handlers=HANDLERS,
         lifespan=lifespan,
     )

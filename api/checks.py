@@ -58,12 +58,15 @@ class Servers:
         """Ask all three at once."""
         return await asyncio.gather(*(tried(name, ping) for name, ping in self._pings.items()))
 
-    async def ready(self) -> None:
-        """Raise `storage_unavailable` unless all three answer; what was found holds for two seconds."""
+    async def silent(self) -> list[str]:
+        """Those that do not answer, of `mongo`, `minio` and `nats`; what was found holds for two seconds."""
         async with self._asking:
             if self._last is None or self._monotonic() - self._last[0] >= CACHED_SECONDS:
                 checks = await self.check()
                 self._last = (self._monotonic(), checks)
-        silent = [check.name for check in self._last[1] if check.status == "fail"]
-        if silent:
+        return [check.name for check in self._last[1] if check.status == "fail"]
+
+    async def ready(self) -> None:
+        """Raise `storage_unavailable` unless all three answer, as `silent` has it."""
+        if silent := await self.silent():
             raise storage_unavailable(", ".join(silent))

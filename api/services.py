@@ -13,6 +13,7 @@ from api.accounts.sessions import Sessions
 from api.arrivals import Arrivals
 from api.callers import Callers
 from api.checks import Servers
+from api.dialects.setup import Dialects
 from api.doctor import Canary, Doctor
 from api.estimates import Estimates, Limits
 from api.fetching import Fetcher
@@ -69,6 +70,7 @@ class Services(TypedDict):
     accounts: Accounts
     sessions: Sessions
     directory: Directory
+    dialects: Dialects
 
 
 async def wire(  # noqa: PLR0913 - the ports, and what differs between installations
@@ -86,6 +88,7 @@ async def wire(  # noqa: PLR0913 - the ports, and what differs between installat
     quotas: Mapping[LimitName, int],
     max_pixels: int,
     pause: Pause = asyncio.sleep,
+    dialects: Dialects | None = None,
 ) -> Services:
     """Everything on top of the ports, already listening to the bus."""
     relay = Relay(documents.jobs, bus)
@@ -142,4 +145,5 @@ async def wire(  # noqa: PLR0913 - the ports, and what differs between installat
         sessions=sessions,
         accounts=Accounts(documents.users, sessions, passwords, directory, registration=rules.registration),
         directory=directory,
+        dialects=dialects or Dialects(),
     )

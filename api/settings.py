@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Literal
 
-from pydantic import Field, SecretStr
+from pydantic import AliasChoices, Field, SecretStr
 
 from api.limits import LimitName
 from pipeline.settings import Networks, ObjectConnections
@@ -29,6 +29,12 @@ class Settings(ObjectConnections):
     access_token_seconds: int = Field(1800, ge=60, le=86_400)
     refresh_token_seconds: int = Field(604_800, ge=60, le=30 * 86_400)
     registration: Literal["on", "off"] = "off"
+    dialects: str | None = None
+    tokens: SecretStr = Field(SecretStr(""), validation_alias=AliasChoices("ENLARGER_TOKENS", "VALID_TOKENS"))
+    anonymous: Literal["on", "off"] = "off"
+    cors_origins: str = ""
+    download_seconds: int = Field(3600, ge=1)
+    nats_monitor_url: str | None = None
     max_upload_bytes: int = Field(100 * 1024 * 1024, ge=1)
     max_pixels: int = Field(50_000_000, ge=1)
     rate_limits: Literal["on", "off"] = "on"

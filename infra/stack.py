@@ -118,6 +118,7 @@ class Stack:
         if name == "api":
             own["ENLARGER_PASSWORD_TENANTS"] = self.secrets.passwords["tenants"]  # it makes the credentials of homes
             own["ENLARGER_PASSWORD_SESSIONS"] = self.secrets.passwords["sessions"]
+            own["VALID_TOKENS"] = self.environment.get("VALID_TOKENS", "")  # a dialect's own name of its tokens
         listen = {"ENLARGER_API_PORT": str(self.ports["api"])} if name == "api" else {}
         environment = (
             self._inherited()

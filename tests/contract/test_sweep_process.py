@@ -57,7 +57,8 @@ async def waiting(servers: Servers) -> set[str]:
 
 
 def restored(servers: Servers) -> float:
-    page = httpx2.get(f"{servers.api_url}/metrics").raise_for_status().text
+    accept = {"accept": "text/plain;version=1.0.0"}
+    page = httpx2.get(f"{servers.api_url}/metrics", headers=accept).raise_for_status().text
     found = {name: float(value) for name, value in FIGURES.findall(page)}
     assert found.keys() == set(COUNTERS)
     return found["messages_restored_total"]

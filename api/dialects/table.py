@@ -1,0 +1,25 @@
+"""Every address of the dialects that are spoken."""
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from starlette.routing import Route
+
+from api.dialects import base64_, landing, status
+from api.dialects.lines import Call, routes
+
+CALLS: Final[Mapping[str, tuple[Call, ...]]] = {
+    base64_.NAME: base64_.CALLS,
+    status.NAME: status.CALLS,
+}
+
+
+def dialect_routes(names: tuple[str, ...]) -> list[Route]:
+    """The routes of *names*; they stand in front of ours, of which they take over `GET /metrics` alone."""
+    return routes(_calls(names)) if names else []
+
+
+def _calls(names: tuple[str, ...]) -> Iterator[Call]:
+    for name in names:
+        yield from CALLS.get(name, ())
+    yield from landing.calls(names)
