@@ -26,12 +26,16 @@ from pipeline.formats import Format, sniff
 from pipeline.identity import fingerprint, new_job_id
 from pipeline.job import Job, Status
 from pipeline.options import CONTENT_TYPES, Options
+from pipeline.ports.documents import JobStore
 from pipeline.ports.objects import ObjectMissingError, PreconditionError
 
 ANONYMOUS: Final = "anonymous"
 #: Between two looks at a job that a client waits for.
 LOOK_SECONDS: Final = 0.2
 HEAD_BYTES: Final = 32
+#: Jobs are read so many at a time.
+PAGE: Final = 200
+PAGES: Final = 50
 #: Our statuses in the words of the services that are replaced.
 WORDS: Final[Mapping[Status, str]] = {
     Status.AWAITING_UPLOAD: "queued",
@@ -96,6 +100,19 @@ async def found(request: Request[Services], owner: str, dialect: str, name: str)
     if job.metadata.get(DIALECT) != dialect:
         raise missing()
     return job
+
+
+async def made_in(jobs: JobStore, owner: str, dialect: str, *, limit: int) -> list[Job]:
+    """The owner's jobs that were made in *dialect*, newest first, among their last `PAGES` pages of jobs."""
+    listed: list[Job] = []
+    before: str | None = None
+    for _ in range(PAGES):
+        page = await jobs.page(owner, limit=PAGE, before=before)
+        listed += [job for job in page if job.metadata.get(DIALECT) == dialect]
+        if len(page) < PAGE or len(listed) >= limit:
+            break
+        before = page[-1].id
+    return listed[:limit]
 
 
 def missing(detail: str = "Not found") -> RefusedError:
