@@ -5,11 +5,11 @@ from typing import Any, Final
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from api.access import admit
 from api.dialects.absent import absent
 from api.dialects.lines import Call
 from api.dialects.pictures import (
     WORDS,
+    bearer_owner,
     ended,
     expect_format,
     found,
@@ -32,7 +32,7 @@ _OPTIONS: Final = {"width": 800, "height": 600, "gray": True, "model": "lanczos"
 
 async def upload(request: Request[Services]) -> Response:
     """`POST /api/upload`."""
-    services, owner = request.state, await _owner(request)
+    services, owner = request.state, await bearer_owner(request)
     async with request.form(max_files=1, max_fields=8) as form:
         picture = uploaded(form, most_bytes=services["max_upload_bytes"])
         expect_format(head_of(picture), "png", "jpeg", "gif")
@@ -45,7 +45,7 @@ async def upload(request: Request[Services]) -> Response:
 
 async def list_images(request: Request[Services]) -> Response:
     """`GET /api/images`."""
-    listed = await made_in(request.state["documents"].jobs, await _owner(request), NAME, limit=MAX_LISTED)
+    listed = await made_in(request.state["documents"].jobs, await bearer_owner(request), NAME, limit=MAX_LISTED)
     return JSONResponse([_told(job) for job in listed])
 
 
@@ -59,12 +59,8 @@ async def read_result(request: Request[Services]) -> Response:
     return await served(request, await _found(request))
 
 
-async def _owner(request: Request[Services]) -> str:
-    return (await admit(request, admin=False)).owner
-
-
 async def _found(request: Request[Services]) -> Job:
-    return await found(request, await _owner(request), NAME, "id")
+    return await found(request, await bearer_owner(request), NAME, "id")
 
 
 def _told(job: Job) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
 from api.envelope import BodyLimit
+from api.limits import RateLimitedError
 from api.problems import AGAIN, InvalidRequestError
 from api.services import Services
 from pipeline.errors import PipelineError
@@ -106,6 +107,8 @@ def refusal(error: PipelineError, statuses: Mapping[int, int]) -> Response:
         headers["www-authenticate"] = "Bearer"
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         headers["retry-after"] = "1"
+    if isinstance(error, RateLimitedError):
+        headers |= {"retry-after": str(error.seconds), **error.headers}
     return JSONResponse({"detail": _told(error)}, status, headers)
 
 

@@ -13,11 +13,12 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from ulid import ULID
 
-from api.access import admit
+from api.access import admit, caller
 from api.arrivals import Arrival
 from api.dialects.lines import RefusedError
 from api.idempotency import Making
 from api.jobs import find
+from api.limits import LimitName
 from api.problems import checked
 from api.requests import MAX_UPLOAD_BYTES, UploadRequest
 from api.services import Services
@@ -62,20 +63,35 @@ class Picture:
     filename: str
 
 
+async def bearer_owner(request: Request[Services]) -> str:
+    """Whose token the request carries; raises `token_invalid`, `token_forbidden` or `rate_limited`."""
+    reads = request.method in {"GET", "HEAD"}
+    owner = (await admit(request, admin=False, scope=f"jobs:{'read' if reads else 'write'}")).owner
+    return await _counted(request, owner)
+
+
 async def token_owner(request: Request[Services]) -> str:
-    """Whose token the request carries, those of the settings included; raises `token_invalid`."""
+    """The same, with the tokens of the settings besides."""
     scheme, _, given = request.headers.get("authorization", "").partition(" ")
     named = request.state["dialects"].tokens.get(fingerprint(given.strip()))
     if scheme.lower() == "bearer" and named is not None:
-        return named
-    return (await admit(request, admin=False, scope="jobs:write")).owner
+        return await _counted(request, named)
+    return await bearer_owner(request)
 
 
 async def anybody(request: Request[Services]) -> str:
     """The owner of the request's token, or `anonymous`; raises `token_invalid` where nobody may be that."""
     if "authorization" in request.headers or not request.state["dialects"].anonymous:
         return await token_owner(request)
-    return ANONYMOUS
+    return await _counted(request, ANONYMOUS)
+
+
+async def _counted(request: Request[Services], owner: str) -> str:
+    """*owner*, whose call counts as one of ours does, or that of the address where nobody is named."""
+    kind: LimitName = "status" if request.method in {"GET", "HEAD"} else "upscale"
+    by = caller(request) if owner == ANONYMOUS else f"owner:{owner}"
+    await request.state["limits"].admit(kind, by)
+    return owner
 
 
 def public_id(job: Job) -> str:

@@ -106,7 +106,7 @@ def opened() -> Open:
             credentials=MemoryCredentials(),
             egress=egress,
             clock=house.clock,
-            quotas={},
+            quotas=house.quotas,
             rules=RULES,
             max_pixels=MAX_PIXELS,
             public_url="http://api.test",

@@ -88,3 +88,11 @@ def test_accounts_are_told_to_be_missing(house: House, call: str) -> None:
     status, said = detail(house.client.post(f"/api/{call}", json={"name": "alice", "password": "password"}))
     assert status == 501
     assert "enlarger tokens create" in said
+
+
+def test_calls_of_a_dialect_count_as_ours_do(house: House) -> None:
+    house.quotas |= {"upscale": 1, "status": 9}
+    assert upload(house).status_code == 202
+    refused = upload(house)
+    assert (refused.status_code, refused.headers["retry-after"]) == (429, "60")
+    assert isinstance(get(house), list)
