@@ -75,7 +75,7 @@ class MongoRetention:
         told = {"event_id": {"$gte": f"{event}_", "$lt": f"{event}`"}}  # the character behind the underscore
         if await self._jobs.find_one(mine, {"_id": 1}) is None:
             return False
-        if await self._deliveries.find_one(told | {"status": "pending"}, {"_id": 1}) is not None:
+        if await self._deliveries.find_one(told | {"status": {"$in": ["pending", "held"]}}, {"_id": 1}) is not None:
             return False
         await self._deliveries.delete_many(told)
         await self._quality.delete_many({"_id": {"$gte": f"{job.id}:", "$lt": f"{job.id};"}})

@@ -204,8 +204,9 @@ async def test_an_owner_by_s3_alone_has_a_value_and_no_secret(db: AsyncDatabase[
     assert await documents.accounts.webhook_secret("alice") is None
 
 
+@pytest.mark.parametrize("waiting", ["pending", "held"])
 async def test_webhooks_of_a_job_are_forgotten_with_it_once_none_is_tried_any_more(
-    db: AsyncDatabase[dict[str, Any]],
+    db: AsyncDatabase[dict[str, Any]], waiting: str
 ) -> None:
     store, documents, deliveries = MongoRetention(db), mongo.documents(db), mongo.documents(db).deliveries
     job, other = a_job(Status.SUCCEEDED, run=2), a_job(Status.SUCCEEDED)
@@ -214,6 +215,7 @@ async def test_webhooks_of_a_job_are_forgotten_with_it_once_none_is_tried_any_mo
         for run in (1, 2):
             await deliveries.create(a_delivery(one, run))
     await db["deliveries"].update_many({"job_id": other.id}, {"$set": {"status": "delivered"}})
+    await db["deliveries"].update_many({"job_id": job.id}, {"$set": {"status": waiting}})
     await db["deliveries"].update_one(
         {"event_id": event_id(job.id, 1, "job.succeeded")}, {"$set": {"status": "failed"}}
     )
