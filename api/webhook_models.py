@@ -1,9 +1,10 @@
 """What clients may say of webhook endpoints, and what we answer of them and of what was sent to them."""
 
+import re
 from datetime import UTC, datetime
 from typing import Annotated, Final, Literal
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from api.requests import PageLimit, WebhookUrl
 from pipeline.endpoints import Endpoint, EndpointStatus
@@ -15,6 +16,7 @@ from pipeline.wire import Wire
 #: So long the secret before signs too, if nobody says otherwise, and at most.
 KEEP_SECONDS: Final = DAY_SECONDS
 MAX_KEEP_SECONDS: Final = 7 * DAY_SECONDS
+RFC_3339: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 DELIVERY_ID: Final = r"^dlv_[0-9A-HJKMNP-TV-Z]{26}$"
 
 
@@ -22,16 +24,23 @@ def _once(events: tuple[EventType, ...]) -> tuple[EventType, ...]:
     return tuple(dict.fromkeys(events))
 
 
+def _spelled(moment: object) -> object:
+    """Numbers, and texts of digits alone, are no times here: nobody could say in which unit."""
+    if not (isinstance(moment, str) and RFC_3339.fullmatch(moment)):
+        raise ValueError("should be a time with its zone, such as 2026-11-01T12:00:00Z")
+    return moment
+
+
 def _utc(moment: datetime) -> datetime:
     try:
         return moment.astimezone(UTC)
-    except OverflowError:
-        raise ValueError("should be a time that UTC has too") from None
+    except OverflowError:  # a few hours beyond the years that there are
+        return moment.replace(tzinfo=UTC)
 
 
 Events = Annotated[tuple[EventType, ...], Field(min_length=1, max_length=32), AfterValidator(_once)]
 Description = Annotated[str, StringConstraints(strip_whitespace=True, max_length=200)]
-Moment = Annotated[AwareDatetime, AfterValidator(_utc)]
+Moment = Annotated[AwareDatetime, BeforeValidator(_spelled), AfterValidator(_utc)]
 
 
 class _Request(BaseModel):
@@ -74,12 +83,6 @@ class ReplayRequest(_Request):
 
     since: Moment
     until: Moment | None = None
-
-    @model_validator(mode="after")
-    def _in_order(self) -> "ReplayRequest":
-        if self.until is not None and self.until <= self.since:
-            raise ValueError("until should be later than since")
-        return self
 
 
 class Webhook(Wire):

@@ -25,11 +25,13 @@ from enlarger.models import (
     Source,
 )
 from enlarger.retries import Clock
+from enlarger.webhook_models import Delivery, Webhook
 
 __all__ = [
     "Check",
     "Client",
     "Clock",
+    "Delivery",
     "Doctor",
     "EnlargerError",
     "Estimate",
@@ -43,5 +45,6 @@ __all__ = [
     "Progress",
     "Queue",
     "Source",
+    "Webhook",
     "Worker",
 ]

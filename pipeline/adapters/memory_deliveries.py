@@ -79,7 +79,7 @@ class MemoryDeliveries:
     async def replay_failed(self, endpoint: str, since: datetime, until: datetime, now: datetime) -> int:
         """See `DeliveryStore.replay_failed`."""
         failed = [made for made in self.stored.values() if made.endpoint == endpoint and made.status == "failed"]
-        meant = [made for made in failed if made.created_at and since <= made.created_at < until]
+        meant = [made for made in failed if made.job_id and made.created_at and since <= made.created_at < until]
         return len([self._again(made, now) for made in meant])
 
     async def release(self, endpoint: str, now: datetime) -> int:

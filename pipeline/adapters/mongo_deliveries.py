@@ -101,7 +101,8 @@ class MongoDeliveries:
 
     async def replay_failed(self, endpoint: str, since: datetime, until: datetime, now: datetime) -> int:
         """See `DeliveryStore.replay_failed`."""
-        meant = {"endpoint": endpoint, "status": "failed", "created_at": {"$gte": since, "$lt": until}}
+        meant: dict[str, Any] = {"endpoint": endpoint, "status": "failed", "job_id": {"$ne": ""}}
+        meant["created_at"] = {"$gte": since, "$lt": until}
         return (await self._deliveries.update_many(meant, {"$set": _AGAIN | {"next_attempt_at": now}})).modified_count
 
     async def release(self, endpoint: str, now: datetime) -> int:

@@ -117,7 +117,7 @@ class DeliveryStore(Protocol):
         """Make one due *now*, with all its tries, whatever came of it; None when it is not there or in work."""
 
     async def replay_failed(self, endpoint: str, since: datetime, until: datetime, now: datetime) -> int:
-        """Make due *now* all that failed of those made from *since* and before *until*; how many that are."""
+        """Make due *now* all but pings that failed of those made from *since* and before *until*; how many."""
 
     async def release(self, endpoint: str, now: datetime) -> int:
         """Make due *now* all that are held; how many that are."""

@@ -102,10 +102,27 @@ def test_range_sends_what_failed_in_it(world: World) -> None:
 @pytest.mark.parametrize(
     "asked",
     [
+        {"since": "9999-12-31T23:59:59-23:00"},
+        {"since": "0001-01-01T00:00:00+23:00", "until": "0001-01-01T00:00:01+23:00"},
+        {"since": "2026-11-01T12:00:01Z", "until": "2026-11-01T12:00:00Z"},
+    ],
+)
+def test_range_without_failures_sends_nothing(world: World, asked: dict[str, str]) -> None:
+    hook = add(world)["id"]
+    send(world, hook)
+    assert world.alice.post(f"{PATH}/{hook}/replay", json=asked).json() == {"replayed": 0}
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
         {},
         {"since": "2026-11-01T12:00:00"},
-        {"since": "9999-12-31T23:59:59-23:00"},
-        {"since": "2026-11-01T12:00:00Z", "until": "2026-11-01T12:00:00Z"},
+        {"since": 1793534400},
+        {"since": "1793534400"},
+        {"since": "2026-11-01"},
+        {"since": "2026-13-01T12:00:00Z"},
+        {"since": "2026-11-01T12:00:00Z", "until": "never"},
     ],
 )
 def test_range_that_is_none_is_refused(world: World, asked: dict[str, str]) -> None:
