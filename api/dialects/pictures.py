@@ -26,7 +26,7 @@ from pipeline.errors import PipelineError
 from pipeline.formats import Format, sniff
 from pipeline.identity import fingerprint, new_job_id
 from pipeline.job import Job, Status
-from pipeline.options import CONTENT_TYPES, Options
+from pipeline.options import CONTENT_TYPES, parse
 from pipeline.ports.documents import JobStore
 from pipeline.ports.objects import ObjectMissingError, PreconditionError
 
@@ -113,7 +113,12 @@ async def found(request: Request[Services], owner: str, dialect: str, name: str)
         job = await find(request.state["documents"].jobs, owner, job_id_of(request.path_params[name]))
     except PipelineError as error:
         raise (missing() if error.code == "job_not_found" else error) from None
-    if job.metadata.get(DIALECT) != dialect:
+    return made_by(dialect, job)
+
+
+def made_by(dialect: str, job: Job | None) -> Job:
+    """*job* if it was made in *dialect*; raises `RefusedError` 404 for any other, and for none."""
+    if job is None or job.metadata.get(DIALECT) != dialect:
         raise missing()
     return job
 
@@ -164,11 +169,11 @@ def head_of(picture: Picture) -> bytes:
 
 
 async def submit(services: Services, owner: str, dialect: str, picture: Picture, options: Mapping[str, Any]) -> Job:
-    """Make a job of *picture*; raises as `Submissions.receive`, and `request_invalid`."""
+    """Make a job of *picture*; raises as `Submissions.receive`, `request_invalid` and `options_invalid`."""
     values = {
         "filename": picture.filename,
         "size_bytes": picture.size_bytes,
-        "options": Options.model_validate(options),
+        "options": parse(options),
         "metadata": {DIALECT: dialect, FILENAME: picture.filename[:_METADATA_CHARACTERS]},
     }
     wanted = checked(UploadRequest, values, {MAX_UPLOAD_BYTES: services["max_upload_bytes"]})
@@ -189,11 +194,7 @@ async def served(request: Request[Services], job: Job, *, attached: bool = True)
     if job.status is not Status.SUCCEEDED:
         raise missing(f"There is no result: the job is {WORDS[job.status]}")
     output = job.outputs[0]
-    parts = request.state["objects"].stream(output.bucket, output.key, if_match=output.etag)
-    try:
-        first = await anext(parts, b"")
-    except (ObjectMissingError, PreconditionError):
-        raise missing("The file is gone") from None
+    parts = await streamed(request, output.bucket, output.key, output.etag)
     kind = "attachment" if attached else "inline"
     headers = {
         "content-disposition": f"{kind}; filename*=UTF-8''{quote(output.key.rpartition('/')[2], safe='')}",
@@ -201,7 +202,17 @@ async def served(request: Request[Services], job: Job, *, attached: bool = True)
         "cross-origin-resource-policy": "cross-origin",  # pages of other origins show it
         "etag": f'"{output.etag}"',
     }
-    return StreamingResponse(_joined(first, parts), 200, headers, media_type=_media_type(output.format))
+    return StreamingResponse(parts, 200, headers, media_type=_media_type(output.format))
+
+
+async def streamed(request: Request[Services], bucket: str, key: str, etag: str) -> AsyncGenerator[bytes]:
+    """The bytes of one version of an object; raises `RefusedError` 404 before the first of them where it is gone."""
+    parts = request.state["objects"].stream(bucket, key, if_match=etag)
+    try:
+        first = await anext(parts, b"")
+    except (ObjectMissingError, PreconditionError):
+        raise missing("The file is gone") from None
+    return _joined(first, parts)
 
 
 async def _joined(first: bytes, parts: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:

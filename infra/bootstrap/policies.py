@@ -33,7 +33,7 @@ POLICIES: Final[dict[str, dict[str, Any]]] = {
     ),
     "api": _policy(
         allow("PutObject", ANNOUNCED),
-        allow("GetObject", f"{UPLOADS_BUCKET}/*"),  # an object that is there already becomes a job by a copy of it
+        allow("GetObject", f"{UPLOADS_BUCKET}/*"),  # one that is there becomes a job by a copy; a dialect shows its own
         allow("PutObject DeleteObject", CANARIES),
         allow("GetObject", f"{OUTPUTS_BUCKET}/*"),
     ),

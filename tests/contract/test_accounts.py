@@ -39,11 +39,20 @@ def listing(bucket: str) -> Call:
     return lambda client: list(client.list_objects(bucket))
 
 
+#: An upload that the api itself has taken.
+ANNOUNCED = ("uploads", "jobs/job_1/there.jpg")
+
+
 @pytest.fixture
 def account(servers: Servers) -> Callable[[str], Minio]:
     """A client as one account of `POLICIES`; the objects that tests read and delete are there."""
     root = objects.connect(servers.root.minio).client
-    for bucket, key in (("uploads", "there.jpg"), ("outputs", "there.jpg"), ("outputs", "a/there.jpg.error.json")):
+    for bucket, key in (
+        ("uploads", "there.jpg"),
+        ("outputs", "there.jpg"),
+        ("outputs", "a/there.jpg.error.json"),
+        ANNOUNCED,
+    ):
         put(bucket, key)(root)
 
     def connect(name: str) -> Minio:
@@ -68,6 +77,7 @@ def account(servers: Servers) -> Callable[[str], Minio]:
         ("processors", get("outputs", "there.jpg")),
         ("processors", delete("outputs", "a/there.jpg.error.json")),
         ("api", put("uploads", "jobs/job_1/new.jpg")),
+        ("api", get(*ANNOUNCED)),
         ("api", put("uploads", ".enlarger-canary/new")),
         ("api", delete("uploads", ".enlarger-canary/new")),
         ("api", get("outputs", "there.jpg")),

@@ -51,6 +51,13 @@ class House(World):
             for job in list(self.jobs.jobs.values()):
                 await self._work(job)
 
+    def arrive(self) -> None:
+        """Ingest has looked at the only upload."""
+        job = self.only_job()
+        info = self.objects.stored["uploads", job.source.key][0]
+        source = job.source.model_copy(update={"etag": info.etag, "format": "jpeg"})
+        self.jobs.jobs[job.id] = job.model_copy(update={"source": source, "status": Status.QUEUED})
+
     def work(self) -> None:
         """One turn of the worker."""
         self.call(lambda: self.pause(2.0))
@@ -121,6 +128,7 @@ def opened() -> Open:
         assert isinstance(accounts, MemoryAccounts)
         for owner in ("alice", "bob"):
             accounts.tokens[fingerprint(f"enl_{owner}")] = Token(owner, "user")
+        accounts.tokens[fingerprint("enl_admin")] = Token("admin", "admin")
         set_ = replace(dialects, pause=house.pause)
         app = create_app(lambda: services(house, set_), dialects=set_.names, cors_origins=cors)
         return house, TestClient(app, base_url="http://api.test", follow_redirects=False)
