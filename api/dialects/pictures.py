@@ -1,9 +1,10 @@
 """What all dialects do with jobs: make them, find them, wait for them, and hand out the file itself."""
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any, BinaryIO, Final
 from urllib.parse import quote
 from uuid import UUID
@@ -123,13 +124,19 @@ def made_by(dialect: str, job: Job | None) -> Job:
     return job
 
 
-async def made_in(jobs: JobStore, owner: str, dialect: str, *, limit: int) -> list[Job]:
-    """The owner's jobs that were made in *dialect*, newest first, among their last `PAGES` pages of jobs."""
+def _every(_job: Job) -> bool:
+    return True
+
+
+async def made_in(
+    jobs: JobStore, owner: str, dialect: str, *, limit: int, wanted: Callable[[Job], bool] = _every
+) -> list[Job]:
+    """The owner's *wanted* jobs that were made in *dialect*, newest first, among their last `PAGES` pages of jobs."""
     listed: list[Job] = []
     before: str | None = None
     for _ in range(PAGES):
         page = await jobs.page(owner, limit=PAGE, before=before)
-        listed += [job for job in page if job.metadata.get(DIALECT) == dialect]
+        listed += [job for job in page if job.metadata.get(DIALECT) == dialect and wanted(job)]
         if len(page) < PAGE or len(listed) >= limit:
             break
         before = page[-1].id
@@ -168,13 +175,21 @@ def head_of(picture: Picture) -> bytes:
     return head
 
 
-async def submit(services: Services, owner: str, dialect: str, picture: Picture, options: Mapping[str, Any]) -> Job:
+async def submit(
+    services: Services,
+    owner: str,
+    dialect: str,
+    picture: Picture,
+    options: Mapping[str, Any],
+    *,
+    metadata: Mapping[str, str] = MappingProxyType({}),
+) -> Job:
     """Make a job of *picture*; raises as `Submissions.receive`, `request_invalid` and `options_invalid`."""
     values = {
         "filename": picture.filename,
         "size_bytes": picture.size_bytes,
         "options": parse(options),
-        "metadata": {DIALECT: dialect, FILENAME: picture.filename[:_METADATA_CHARACTERS]},
+        "metadata": {DIALECT: dialect, FILENAME: picture.filename[:_METADATA_CHARACTERS], **metadata},
     }
     wanted = checked(UploadRequest, values, {MAX_UPLOAD_BYTES: services["max_upload_bytes"]})
     return await services["submissions"].receive(owner, Arrival(wanted, picture.file), Making(new_job_id()))

@@ -5,13 +5,14 @@ from typing import Final
 
 from starlette.routing import Route
 
-from api.dialects import apiimages, base64_, landing, status, v1uploads
+from api.dialects import apiimages, base64_, images, landing, status, v1uploads
 from api.dialects.lines import Call, routes
 
 CALLS: Final[Mapping[str, tuple[Call, ...]]] = {
     base64_.NAME: base64_.CALLS,
     status.NAME: status.CALLS,
     v1uploads.NAME: v1uploads.CALLS,
+    images.NAME: images.CALLS,
     apiimages.NAME: apiimages.CALLS,
 }
 
