@@ -7,11 +7,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from api import jobs
-from api.access import admit
 from api.dialects.absent import absent
 from api.dialects.lines import Call, RefusedError
 from api.dialects.pictures import (
     FILENAME,
+    bearer_owner,
     expect_format,
     found,
     head_of,
@@ -85,7 +85,7 @@ async def delete_image(request: Request[Services]) -> Response:
 
 
 async def _owner(request: Request[Services]) -> str:
-    return (await admit(request, admin=False)).owner
+    return await bearer_owner(request)
 
 
 async def _found(request: Request[Services]) -> Job:

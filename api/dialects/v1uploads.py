@@ -119,7 +119,7 @@ async def _again(services: Services, job: Job) -> Job:
 
 
 async def _administered(request: Request[Services]) -> Job:
-    request.scope["user"] = await admit(request, admin=True)
+    request.scope["user"] = await admit(request, admin=True, scope="admin:write")
     job = await request.state["documents"].jobs.get(job_id_of(request.path_params["id"]))
     return made_by(NAME, job)
 
