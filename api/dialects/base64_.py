@@ -67,16 +67,21 @@ async def show_usage(_request: Request[Services]) -> Response:
 async def upscale(request: Request[Services]) -> Response:
     """`POST /upscale`: JSON under any content type, for `curl -d` calls it a form."""
     owner = await token_owner(request)
+    job, output_ext = await _submitted(request, owner)
+    job = await ended(request.state, job, seconds=ANSWER_SECONDS)
+    log.info("dialect.answered", dialect=NAME, owner=owner, job_id=job.id, status=job.status.value)
+    return _told(request.state, job, output_ext)
+
+
+async def _submitted(request: Request[Services], owner: str) -> tuple[Job, str]:
+    """The job, and nothing that would keep the picture in memory while the client waits."""
     services = request.state
-    wanted = _read(await request.body())
+    wanted = _read(b"".join([part async for part in request.stream()]))
     data = await asyncio.to_thread(_decoded, wanted.image)
     format_ = expect_format(data, "png", "jpeg")
     model = await _model(services, wanted.scale)
     picture = Picture(io.BytesIO(data), len(data), f"upload.{'jpg' if format_ == 'jpeg' else 'png'}")
-    job = await submit(services, owner, NAME, picture, _options(wanted, model))
-    job = await ended(services, job, seconds=ANSWER_SECONDS)
-    log.info("dialect.answered", dialect=NAME, owner=owner, job_id=job.id, status=job.status.value)
-    return _told(services, job, wanted.output_ext)
+    return await submit(services, owner, NAME, picture, _options(wanted, model)), wanted.output_ext
 
 
 async def download(request: Request[Services]) -> Response:

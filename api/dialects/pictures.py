@@ -26,10 +26,10 @@ from api.services import Services
 from pipeline.errors import PipelineError
 from pipeline.formats import Format, sniff
 from pipeline.identity import fingerprint, new_job_id
-from pipeline.job import Job, Status
+from pipeline.job import Job, Output, Status
 from pipeline.options import CONTENT_TYPES, parse
 from pipeline.ports.documents import JobStore
-from pipeline.ports.objects import ObjectMissingError, PreconditionError
+from pipeline.ports.objects import ObjectMissingError, ObjectStore, PreconditionError
 
 ANONYMOUS: Final = "anonymous"
 #: Between two looks at a job that a client waits for.
@@ -209,7 +209,6 @@ async def served(request: Request[Services], job: Job, *, attached: bool = True)
     if job.status is not Status.SUCCEEDED:
         raise missing(f"There is no result: the job is {WORDS[job.status]}")
     output = job.outputs[0]
-    parts = await streamed(request, output.bucket, output.key, output.etag)
     kind = "attachment" if attached else "inline"
     headers = {
         "content-disposition": f"{kind}; filename*=UTF-8''{quote(output.key.rpartition('/')[2], safe='')}",
@@ -217,7 +216,21 @@ async def served(request: Request[Services], job: Job, *, attached: bool = True)
         "cross-origin-resource-policy": "cross-origin",  # pages of other origins show it
         "etag": f'"{output.etag}"',
     }
-    return StreamingResponse(parts, 200, headers, media_type=_media_type(output.format))
+    media_type = _media_type(output.format)
+    if request.method == "HEAD":
+        await _refuse_gone(request.state["objects"], output)
+        return Response(None, 200, headers, media_type=media_type)
+    parts = await streamed(request, output.bucket, output.key, output.etag)
+    return StreamingResponse(parts, 200, headers, media_type=media_type)
+
+
+async def _refuse_gone(objects: ObjectStore, output: Output) -> None:
+    try:
+        present = await objects.head(output.bucket, output.key)
+    except ObjectMissingError:
+        raise missing("The file is gone") from None
+    if present.etag != output.etag:
+        raise missing("The file is gone")
 
 
 async def streamed(request: Request[Services], bucket: str, key: str, etag: str) -> AsyncGenerator[bytes]:

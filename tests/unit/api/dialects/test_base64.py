@@ -58,8 +58,10 @@ def test_the_url_serves_the_file_itself_without_a_token_until_it_expires(house: 
 
 def test_a_file_that_retention_has_removed_is_not_found(house: House) -> None:
     url = upscale(house, body()).json()["download_url"]
+    assert house.client.head(url).headers["content-length"] == str(len(RESULT))
     house.objects.stored.clear()
     assert detail(house.client.get(url)) == (404, "The file is gone")
+    assert house.client.head(url).status_code == 404
 
 
 @pytest.mark.parametrize("path", ["/download/no-uuid", "/download/01a1fdbf-8ad6-86f5-9054-ab1765e82ec7"])
