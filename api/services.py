@@ -4,11 +4,10 @@ import asyncio
 from collections.abc import Mapping
 from typing import TypedDict
 
-from api.accounts.access_tokens import AccessTokens
 from api.accounts.accounts import Accounts, Rules
 from api.accounts.api_tokens import ApiTokens
 from api.accounts.directory import Directory
-from api.accounts.passwords import Passwords
+from api.accounts.people import people_of
 from api.accounts.sessions import Sessions
 from api.arrivals import Arrivals
 from api.callers import Callers
@@ -30,7 +29,7 @@ from api.submissions import Submissions
 from api.webhooks import Webhooks
 from pipeline.clock import Clock
 from pipeline.egress import Egress
-from pipeline.identity import new_id, new_job_id, new_token, new_webhook_secret
+from pipeline.identity import new_job_id, new_webhook_secret
 from pipeline.outbox import Relay
 from pipeline.ports.bus import Bus
 from pipeline.ports.credentials import CredentialStore
@@ -93,28 +92,12 @@ async def wire(  # noqa: PLR0913 - the ports, and what differs between installat
     """Everything on top of the ports, already listening to the bus."""
     relay = Relay(documents.jobs, bus)
     queues = Queues(documents, bus, clock=clock)
-    progress = LiveProgress()
+    progress, canary = LiveProgress(), Canary(objects)
     live = Hub(read=documents.jobs.get, tell=telling(queues, progress, public_url=public_url))
-    progress.pass_on(live.progressed)
-    canary = Canary(objects)
-    await bus.listen(PROGRESS, progress.heard)
-    await bus.listen(JOB_EVENTS, live.heard)
-    await bus.listen("uploads.*", canary.heard)
+    await _listen(bus, progress, live, canary)
     servers = Servers(documents, objects, bus)
     lanes = Lanes(documents.lanes, bus, clock=clock)
-    passwords = Passwords(rules.hasher)
-    directory = Directory(documents.users, passwords, clock=clock, new_id=new_id)
-    access = AccessTokens(rules.key, life=rules.access_life, clock=clock, new_id=new_id)
-    callers = Callers(documents, access, clock=clock)
-    sessions = Sessions(
-        documents,
-        access,
-        callers,
-        life=rules.refresh_life,
-        clock=clock,
-        new_id=new_id,
-        new_token=new_token,
-    )
+    people = people_of(documents, rules, clock=clock)
     limits = Limits(upload_bytes=max_upload_bytes, pixels=max_pixels)
     return Services(
         documents=documents,
@@ -140,10 +123,18 @@ async def wire(  # noqa: PLR0913 - the ports, and what differs between installat
         clock=clock,
         public_url=public_url,
         max_upload_bytes=max_upload_bytes,
-        callers=callers,
-        api_tokens=ApiTokens(documents.tokens, callers, clock=clock, new_id=new_id, new_token=new_token),
-        sessions=sessions,
-        accounts=Accounts(documents.users, sessions, passwords, directory, registration=rules.registration),
-        directory=directory,
+        callers=people.callers,
+        api_tokens=people.api_tokens,
+        sessions=people.sessions,
+        accounts=people.accounts,
+        directory=people.directory,
         dialects=dialects or Dialects(),
     )
+
+
+async def _listen(bus: Bus, progress: LiveProgress, live: Hub, canary: Canary) -> None:
+    """Let everybody hear what the bus says of jobs and uploads."""
+    progress.pass_on(live.progressed)
+    await bus.listen(PROGRESS, progress.heard)
+    await bus.listen(JOB_EVENTS, live.heard)
+    await bus.listen("uploads.*", canary.heard)
