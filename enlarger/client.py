@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from urllib.parse import quote
 
 from enlarger.admin import Admin
@@ -13,10 +13,13 @@ from enlarger.endpoints import Endpoints
 from enlarger.errors import EnlargerError, retry_after
 from enlarger.listening import Listener
 from enlarger.models import Job, Metrics, Model, ModelList, Page, Upload, Why
-from enlarger.retries import persist, polling_waits
+from enlarger.retries import BACKOFF_SECONDS, persist, polling_waits
 from enlarger.submitting import Submitting, new_key, wire_name
 from enlarger.tokens import Tokens
 from enlarger.transfer import OnBytes, fetch_file, put_file
+
+#: Who waits for a job outlasts a restart of the service.
+RESTART_SECONDS: Final = (*BACKOFF_SECONDS, 8.0, 8.0, 8.0)
 
 
 class Client(Submitting, Endpoints, Admin, Tokens):
@@ -89,7 +92,7 @@ class Client(Submitting, Endpoints, Admin, Tokens):
                 tell(job)
                 if job.terminal:
                     return job
-            response = self._call("GET", _job_path(job_id))
+            response = self._call("GET", _job_path(job_id), waits=RESTART_SECONDS)
             job = seen = read(Job, response)
             tell(job)
             left = deadline - self._clock.now()
