@@ -18,17 +18,19 @@ class MongoLimits:
         self._limits = db["limits"]
 
     async def hit(self, key: str, until: datetime) -> int:
-        """See `LimitStore.hit`."""
-        try:
-            return await self._count(key, until)
-        except DuplicateKeyError:  # two were the first of a window: by now it is there
-            return await self._count(key, until)
+        """See `LimitStore.hit`; no upsert, of which two at once are not counted twice by every server."""
+        place = f"{key}:{until.timestamp():.0f}"
+        counted = await self._count(place)
+        if counted is None:
+            try:
+                await self._limits.insert_one({"_id": place, "hits": 1, "until": until})
+            except DuplicateKeyError:  # another was the first of this window
+                counted = await self._count(place)
+        return counted or 1
 
-    async def _count(self, key: str, until: datetime) -> int:
+    async def _count(self, place: str) -> int | None:
+        """Count one more where there is a window already."""
         found = await self._limits.find_one_and_update(
-            {"_id": f"{key}:{until.timestamp():.0f}"},
-            {"$inc": {"hits": 1}, "$setOnInsert": {"until": until}},
-            upsert=True,
-            return_document=ReturnDocument.AFTER,
+            {"_id": place}, {"$inc": {"hits": 1}}, return_document=ReturnDocument.AFTER
         )
-        return int(found["hits"]) if found else 0
+        return None if found is None else int(found["hits"])
