@@ -20,7 +20,10 @@ READ_SECONDS: Final = 5.0
 OWED: Final = "minio-events"
 #: Collections whose documents belong to a job, and those whose documents belong to the installation.
 OF_JOBS: Final = ("jobs", "sources", "quality", "deliveries")
-OF_ALL: Final = frozenset({"counters", "lanes", "marks", "prefixes", "tokens", "users", "workers"})
+OF_ALL: Final = frozenset(
+    {"claims", "counters", "lanes", "limits", "marks", "prefixes", "refreshes", "sessions", "tokens", "users"}
+    | {"webhooks", "workers"}
+)
 #: Streams that are empty when nobody has anything to do; the others keep what they were told for days.
 EMPTIED: Final = (JOBS, DEAD, STREAM)
 KEPT: Final = frozenset(spec.name for spec in STREAMS) - {*EMPTIED}
