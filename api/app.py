@@ -20,6 +20,7 @@ from api.problems import HANDLERS
 from api.routes import (
     admin,
     auth,
+    batches,
     credentials,
     dead,
     lanes,
@@ -66,6 +67,10 @@ TABLE: Final = (
     resource("/v1/jobs/{job_id}/why", GET=reading.explain_job),
     resource("/v1/jobs/{job_id}/cancel", POST=reading.cancel_job),
     resource("/v1/jobs/{job_id}/retry", POST=reading.retry_job),
+    resource("/v1/batches", GET=batches.list_batches, POST=batches.make_batch, limit=lambda _: batches.BODY_BYTES),
+    resource("/v1/batches/{batch_id}", GET=batches.read_batch),
+    resource("/v1/batches/{batch_id}/manifest", GET=batches.read_manifest),
+    resource("/v1/batches/{batch_id}/cancel", POST=batches.cancel_batch),
     resource("/v1/webhook-secret", GET=service.read_webhook_secret),
     resource("/v1/webhooks", GET=webhooks.list_webhooks, POST=webhooks.add_webhook),
     resource(

@@ -19,7 +19,7 @@ from starlette.requests import Request
 from api.requests import SubmissionForm
 from pipeline.clock import Clock
 from pipeline.errors import PipelineError
-from pipeline.identity import fingerprint
+from pipeline.identity import fingerprint, new_job_id
 from pipeline.ports.idempotency import Claim, ClaimStore
 
 HEADER: Final = "Idempotency-Key"
@@ -38,23 +38,28 @@ SCHEMA: Final = {"type": "string", "minLength": 1, "maxLength": MAX_KEY, "patter
 
 @dataclass(frozen=True, slots=True)
 class Making:
-    """What the request makes is called *id*; it may be there already if it is *known*, and is if it is *made*."""
+    """What the request makes is called *id*; it may be there already if it is *known*, and is if it is *made*.
+
+    *batch_id* is that of the batch it belongs to.
+    """
 
     id: str
     known: bool = False
     made: bool = False
+    batch_id: str | None = None
 
 
 class Once:
     """Hands each key to one request at a time; collaborators are injected."""
 
-    def __init__(self, claims: ClaimStore, *, clock: Clock, new_id: Callable[[], str]) -> None:
+    def __init__(self, claims: ClaimStore, *, clock: Clock) -> None:
         self._claims = claims
         self._clock = clock
-        self._new_id = new_id
 
     @asynccontextmanager
-    async def making(self, request: Request[Any], asked: BaseModel) -> AsyncIterator[Making]:
+    async def making(
+        self, request: Request[Any], asked: BaseModel, *, new_id: Callable[[], str] = new_job_id
+    ) -> AsyncIterator[Making]:
         """Make in the block what the request is for; *asked* is all of it, of which nothing may differ next time.
 
         Raises:
@@ -62,10 +67,10 @@ class Once:
         """
         key = key_of(request)
         if key is None:
-            yield Making(self._new_id())
+            yield Making(new_id())
             return
         scope = f"{request.user.owner}\n{request.method} {request.url.path}\n{key}"
-        claim, known = await self._claim(fingerprint(scope), await _digest(asked))
+        claim, known = await self._claim(fingerprint(scope), await _digest(asked), new_id())
         if claim.held_until is None:
             yield Making(claim.made_id, known=True, made=True)
             return
@@ -77,9 +82,9 @@ class Once:
             raise
         await self._claims.settle(claim)
 
-    async def _claim(self, id_: str, digest: str) -> tuple[Claim, bool]:
+    async def _claim(self, id_: str, digest: str, made_id: str) -> tuple[Claim, bool]:
         now = self._clock()
-        mine = Claim(id_, digest, self._new_id(), now + HELD, now + KEPT)
+        mine = Claim(id_, digest, made_id, now + HELD, now + KEPT)
         present = await self._claims.claim(mine, now)
         if present is None:
             return mine, False

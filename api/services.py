@@ -10,6 +10,7 @@ from api.accounts.directory import Directory
 from api.accounts.people import people_of
 from api.accounts.sessions import Sessions
 from api.arrivals import Arrivals
+from api.batches import Batches
 from api.callers import Callers
 from api.checks import Servers
 from api.dialects.setup import Dialects
@@ -29,7 +30,7 @@ from api.submissions import Submissions
 from api.webhooks import Webhooks
 from pipeline.clock import Clock
 from pipeline.egress import Egress
-from pipeline.identity import new_job_id, new_webhook_secret
+from pipeline.identity import new_webhook_secret
 from pipeline.outbox import Relay
 from pipeline.ports.bus import Bus
 from pipeline.ports.credentials import CredentialStore
@@ -49,6 +50,7 @@ class Services(TypedDict):
     submissions: Submissions
     arrivals: Arrivals
     once: Once
+    batches: Batches
     patience: Patience
     estimates: Estimates
     progress: LiveProgress
@@ -99,14 +101,17 @@ async def wire(  # noqa: PLR0913 - the ports, and what differs between installat
     lanes = Lanes(documents.lanes, bus, clock=clock)
     people = people_of(documents, rules, clock=clock)
     limits = Limits(upload_bytes=max_upload_bytes, pixels=max_pixels)
+    arrivals = Arrivals(documents, objects, Fetcher(egress, max_bytes=max_upload_bytes), max_bytes=max_upload_bytes)
+    submissions = Submissions(documents, objects, presigner, relay, clock=clock)
     return Services(
         documents=documents,
         objects=objects,
         presigner=presigner,
         bus=bus,
         relay=relay,
-        submissions=Submissions(documents, objects, presigner, relay, clock=clock),
-        once=Once(documents.claims, clock=clock, new_id=new_job_id),
+        submissions=submissions,
+        batches=Batches(documents, arrivals, submissions, relay, clock=clock, public_url=public_url),
+        once=Once(documents.claims, clock=clock),
         patience=Patience(documents.jobs, pause=pause),
         estimates=Estimates(documents, objects, queues, clock=clock, limits=limits),
         arrivals=Arrivals(documents, objects, Fetcher(egress, max_bytes=max_upload_bytes), max_bytes=max_upload_bytes),

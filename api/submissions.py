@@ -85,7 +85,7 @@ class Submissions:
     async def _job(self, owner: str, wanted: UploadRequest, making: Making) -> Job:
         """The job that is made, or was by a try that nobody heard the end of."""
         known = await self._documents.jobs.get(making.id) if making.known else None
-        return known or await self._insert(owner, wanted, making.id)
+        return known or await self._insert(owner, wanted, making)
 
     async def _unsent(self, job: Job) -> bool:
         """Whether the picture has yet to be sent; one that comes to a failed job starts a new run."""
@@ -105,13 +105,14 @@ class Submissions:
         content_type = arrival.wanted.content_type or "application/octet-stream"
         await self._objects.put(UPLOADS_BUCKET, key, picture, content_type=content_type)
 
-    async def _insert(self, owner: str, wanted: UploadRequest, job_id: str) -> Job:
+    async def _insert(self, owner: str, wanted: UploadRequest, making: Making) -> Job:
         now = self._clock()
         if wanted.options.model is not None:
             refuse_unknown_model(wanted.options.model, await live_reports(self._documents.workers, now))
-        key = reserved_key(job_id, wanted.filename)
+        key = reserved_key(making.id, wanted.filename)
         job = Job(
-            id=job_id,
+            id=making.id,
+            batch_id=making.batch_id,
             owner=owner,
             status=Status.AWAITING_UPLOAD,
             created_at=now,
@@ -123,7 +124,7 @@ class Submissions:
             webhook=wanted.webhook,
         )
         await self._documents.jobs.insert(job)
-        log.info("job.announced", job_id=job_id, bytes=wanted.size_bytes)
+        log.info("job.announced", job_id=making.id, bytes=wanted.size_bytes)
         return job
 
 

@@ -12,6 +12,7 @@ from typing import Final
 from ulid import ULID
 
 JOB_ID: Final = re.compile(r"job_[0-9A-HJKMNP-TV-Z]{26}")
+BATCH_ID: Final = re.compile(r"batch_[0-9A-HJKMNP-TV-Z]{26}")
 DEFAULT_OWNER: Final = "default"
 _BASE62: Final = string.digits + string.ascii_uppercase + string.ascii_lowercase
 _DRAWN: Final = 30
@@ -22,6 +23,18 @@ _RESERVED: Final = re.compile(rf"jobs/({JOB_ID.pattern})/[^/]+")
 def new_job_id() -> str:
     """A job id that sorts by creation time (ULID, https://github.com/ulid/spec)."""
     return f"job_{ULID()}"
+
+
+def new_batch_id() -> str:
+    """A batch id that sorts by creation time."""
+    return f"batch_{ULID()}"
+
+
+def job_in(batch_id: str, position: int) -> str:
+    """The id of a batch's job at *position*: the same for every try to make it, as old as the batch, hard to guess."""
+    ulid = ULID.from_str(batch_id.removeprefix("batch_"))
+    digest = hashlib.sha256(f"{batch_id}:{position}".encode()).digest()
+    return f"job_{ULID(bytes(ulid)[:6] + digest[:10])}"
 
 
 def event_id(job_id: str, run: int, type_: str) -> str:

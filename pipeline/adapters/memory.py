@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from pipeline.adapters.memory_batches import MemoryBatches
 from pipeline.adapters.memory_counters import MemoryCounters
 from pipeline.adapters.memory_deliveries import MemoryDeliveries
 from pipeline.adapters.memory_endpoints import MemoryEndpoints
@@ -175,5 +176,5 @@ def documents() -> Documents:
     lanes = MemoryLanes(jobs.jobs)
     stores = jobs, MemorySources(), MemoryQuality(), accounts, workers, counters, lanes, MemoryPrefixes()
     tokens, users, sessions = MemoryTokens(accounts.tokens), MemoryUsers(accounts.secrets), MemorySessions()
-    more = MemoryClaims(), MemoryLimits(), MemoryEndpoints(), MemoryDeliveries()
+    more = MemoryClaims(), MemoryBatches(jobs.jobs), MemoryLimits(), MemoryEndpoints(), MemoryDeliveries()
     return Documents(*stores, *more, ping, tokens=tokens, users=users, sessions=sessions)

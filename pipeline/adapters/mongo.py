@@ -16,6 +16,7 @@ from pymongo.monitoring import CommandListener
 from pipeline.adapters import mongo_deliveries, mongo_endpoints
 from pipeline.adapters.mongo_accounts import MongoAccounts
 from pipeline.adapters.mongo_away import answering
+from pipeline.adapters.mongo_batches import MongoBatches
 from pipeline.adapters.mongo_counters import MongoCounters
 from pipeline.adapters.mongo_idempotency import MongoClaims
 from pipeline.adapters.mongo_lanes import MongoLanes, ahead
@@ -45,6 +46,7 @@ INDEXES: Final[Mapping[str, Sequence[IndexModel]]] = {
         IndexModel([("status", ASCENDING), ("expires_at", ASCENDING)], name="status_expiry"),
         IndexModel([("status", ASCENDING), ("queued_at", ASCENDING), ("_id", ASCENDING)], name="status_queued"),
         IndexModel([("lane", ASCENDING), ("started_at", DESCENDING)], name="lane_started"),
+        IndexModel([("batch_id", ASCENDING), ("status", ASCENDING)], name="batch_status"),
         IndexModel([("removed_at", ASCENDING), ("source.key", ASCENDING)], name="removed_key"),
         IndexModel(
             [("lane", ASCENDING), ("status", ASCENDING), ("queued_at", ASCENDING), ("_id", ASCENDING)],
@@ -58,9 +60,7 @@ INDEXES: Final[Mapping[str, Sequence[IndexModel]]] = {
     "webhooks": mongo_endpoints.INDEXES,
     "sources": (
         IndexModel(
-            [("sequencer", ASCENDING)],
-            name="returned",
-            partialFilterExpression={"retained": True, "deleted": False},
+            [("sequencer", ASCENDING)], name="returned", partialFilterExpression={"retained": True, "deleted": False}
         ),
     ),
     "users": (IndexModel([("email", ASCENDING)], name="email", unique=True, sparse=True),),
@@ -71,6 +71,7 @@ INDEXES: Final[Mapping[str, Sequence[IndexModel]]] = {
     "refreshes": (IndexModel([("expires_at", ASCENDING)], name="forgotten", expireAfterSeconds=0),),
     "tokens": (IndexModel([("owner", ASCENDING), ("id", ASCENDING)], name="owner_id"),),
     "limits": (IndexModel([("until", ASCENDING)], name="ended", expireAfterSeconds=0),),
+    "batches": (IndexModel([("owner", ASCENDING), ("_id", DESCENDING)], name="owner_newest_batch"),),
     "claims": (IndexModel([("expires_at", ASCENDING)], name="expired", expireAfterSeconds=0),),
     "workers": (IndexModel([("seen_at", ASCENDING)], name="forgotten", expireAfterSeconds=DAY_SECONDS),),
 }
@@ -107,7 +108,7 @@ def documents(db: Database) -> Documents:
     stores = MongoJobs(db), MongoSources(db), MongoQuality(db), accounts, workers, counters, MongoLanes(db)
     tokens, users, sessions = MongoTokens(db), MongoUsers(db), MongoSessions(db)
     hooks = mongo_endpoints.MongoEndpoints(db), mongo_deliveries.MongoDeliveries(db)
-    more = MongoPrefixes(db), MongoClaims(db), MongoLimits(db), *hooks
+    more = MongoPrefixes(db), MongoClaims(db), MongoBatches(db), MongoLimits(db), *hooks
     return Documents(*stores, *more, ping, tokens=tokens, users=users, sessions=sessions)
 
 

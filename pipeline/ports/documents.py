@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from pipeline.events import Message
 from pipeline.job import Job, Status
+from pipeline.ports.batches import BatchStore
 from pipeline.ports.counters import CounterStore
 from pipeline.ports.deliveries import DeliveryStore
 from pipeline.ports.endpoints import EndpointStore
@@ -174,6 +175,7 @@ class Documents:
     lanes: LaneStore
     prefixes: PrefixStore
     claims: ClaimStore
+    batches: BatchStore
     limits: LimitStore
     endpoints: EndpointStore
     deliveries: DeliveryStore

@@ -21,7 +21,19 @@ OWED: Final = "minio-events"
 #: Collections whose documents belong to a job, and those whose documents belong to the installation.
 OF_JOBS: Final = ("jobs", "sources", "quality", "deliveries")
 OF_ALL: Final = frozenset(
-    {"claims", "counters", "lanes", "limits", "marks", "prefixes", "refreshes", "sessions", "tokens", "users"}
+    {
+        "batches",
+        "claims",
+        "counters",
+        "lanes",
+        "limits",
+        "marks",
+        "prefixes",
+        "refreshes",
+        "sessions",
+        "tokens",
+        "users",
+    }
     | {"webhooks", "workers"}
 )
 #: Streams that are empty when nobody has anything to do; the others keep what they were told for days.

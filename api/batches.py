@@ -1,0 +1,155 @@
+"""Many jobs asked for at once, and what became of them, read off the jobs."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Final
+
+import structlog
+
+from api import jobs
+from api.answers import FieldError
+from api.arrivals import Arrival, Arrivals
+from api.batch_requests import BatchesQuery, BatchOut, BatchPage, BatchRequest, BatchUrls, ManifestLine, encode_cursor
+from api.idempotency import Making
+from api.problems import InvalidRequestError
+from api.submission_requests import StoredSubmission
+from api.submissions import Submissions
+from api.workers import live_reports, refuse_unknown_model
+from pipeline.clock import Clock
+from pipeline.errors import PipelineError
+from pipeline.identity import job_in
+from pipeline.job import TERMINAL, Job
+from pipeline.outbox import Relay
+from pipeline.ports.batches import Batch
+from pipeline.ports.documents import Documents
+
+#: So many keys are looked at, or copied, at a time.
+AT_ONCE: Final = 8
+#: A batch that is not whole by then will not be: the call that made it broke off.
+MADE_WITHIN: Final = timedelta(minutes=3)
+
+log = structlog.get_logger()
+
+
+class Batches:
+    """Makes batches and tells of them; collaborators are injected."""
+
+    def __init__(
+        self,
+        documents: Documents,
+        arrivals: Arrivals,
+        submissions: Submissions,
+        relay: Relay,
+        *,
+        clock: Clock,
+        public_url: str,
+    ) -> None:
+        self._documents = documents
+        self._arrivals = arrivals
+        self._submissions = submissions
+        self._relay = relay
+        self._clock = clock
+        self._public_url = public_url.rstrip("/")
+        self._free = asyncio.Semaphore(AT_ONCE)
+
+    async def make(self, owner: str, asked: BatchRequest, making: Making) -> Batch:
+        """Store a batch and the job of each of its keys.
+
+        Raises:
+            PipelineError: `request_invalid` with a pointer to each key that cannot be used, and then nothing is
+                made; `model_unknown`; or `storage_unavailable`.
+        """
+        reports = await live_reports(self._documents.workers, self._clock())
+        refuse_unknown_model(asked.options.model, reports)
+        arrivals = await self._arrived(owner, asked)
+        batch = Batch(making.id, owner, self._clock(), asked.keys, dict(asked.metadata))
+        await self._documents.batches.insert(batch)
+        wanted = [Making(job_in(batch.id, at), known=making.known, batch_id=batch.id) for at in range(len(arrivals))]
+        await asyncio.gather(*(self._send(owner, *each) for each in zip(arrivals, wanted, strict=True)))
+        return batch
+
+    async def find(self, owner: str, batch_id: str) -> Batch:
+        """The owner's batch; raises `batch_not_found` for anybody else's too."""
+        batch = await self._documents.batches.get(batch_id)
+        if batch is None or batch.owner != owner:
+            raise PipelineError("There is no such batch.", code="batch_not_found", hint="GET /v1/batches lists yours.")
+        return batch
+
+    async def show(self, batch: Batch) -> BatchOut:
+        """The batch with how many of its jobs are in each status."""
+        counts = await self._documents.batches.tally(batch.id)
+        unended = any(status not in TERMINAL for status in counts)
+        whole = sum(counts.values()) == len(batch.keys) or self._clock() - batch.created_at > MADE_WITHIN
+        url = f"{self._public_url}/v1/batches/{batch.id}"
+        return BatchOut(
+            id=batch.id,
+            status="completed" if whole and not unended else "processing",
+            created_at=batch.created_at,
+            total=len(batch.keys),
+            counts=counts,
+            metadata=batch.metadata,
+            urls=BatchUrls(self=url, manifest=f"{url}/manifest", cancel=f"{url}/cancel"),
+        )
+
+    async def page(self, owner: str, query: BatchesQuery) -> BatchPage:
+        """One page of the owner's batches."""
+        found = await self._documents.batches.page(owner, limit=query.limit + 1, before=query.cursor)
+        shown = found[: query.limit]
+        return BatchPage(
+            items=tuple([await self.show(batch) for batch in shown]),
+            next_cursor=encode_cursor(shown[-1].id) if len(found) > len(shown) else None,
+        )
+
+    async def manifest(self, batch: Batch) -> str:
+        """What became of each key, in their order, one JSON object a line (https://github.com/ndjson/ndjson-spec)."""
+        made = {job.id: job for job in await self._documents.batches.jobs(batch.id)}
+        lines = (_line(key, job_in(batch.id, at), made) for at, key in enumerate(batch.keys))
+        return "".join(f"{line.model_dump_json()}\n" for line in lines)
+
+    async def cancel(self, batch: Batch) -> None:
+        """Cancel each job that can still be."""
+        for job in await self._documents.batches.jobs(batch.id):
+            try:
+                await jobs.cancel_job(self._documents.jobs, self._relay, batch.owner, job.id, clock=self._clock)
+            except PipelineError as error:
+                if error.code != "job_not_cancelable":
+                    raise
+
+    async def _arrived(self, owner: str, asked: BatchRequest) -> Sequence[Arrival]:
+        found = await asyncio.gather(*(self._look(owner, key, asked) for key in asked.keys))
+        wrong = [(at, each) for at, each in enumerate(found) if isinstance(each, str)]
+        if wrong:
+            raise InvalidRequestError(tuple(FieldError(pointer=f"#/keys/{at}", detail=said) for at, said in wrong[:20]))
+        return [each for each in found if isinstance(each, Arrival)]
+
+    async def _look(self, owner: str, key: str, asked: BatchRequest) -> Arrival | str:
+        """The object, or what is wrong with it."""
+        one = StoredSubmission(bucket="uploads", key=key, options=asked.options, metadata=asked.metadata)
+        try:
+            async with self._free, self._arrivals.opened(owner, one) as arrival:
+                return arrival
+        except InvalidRequestError as error:
+            return error.errors[0].detail
+        except PipelineError as error:
+            if error.retryable:
+                raise
+            return error.detail
+
+    async def _send(self, owner: str, arrival: Arrival, making: Making) -> None:
+        """A job whose picture cannot be copied has failed, and says so itself; the others go on."""
+        async with self._free:
+            try:
+                await self._submissions.receive(owner, arrival, making)
+            except PipelineError as error:
+                job = await self._documents.jobs.get(making.id)
+                if job is None:
+                    raise
+                log.warning("batch.job_failed", batch_id=making.batch_id, job_id=making.id, error=error.code)
+
+
+def _line(key: str, job_id: str, made: dict[str, Job]) -> ManifestLine:
+    job = made.get(job_id)
+    if job is None:
+        return ManifestLine(key=key, job_id=job_id)
+    return ManifestLine(key=key, job_id=job_id, status=job.status, outputs=job.outputs, error=job.error)

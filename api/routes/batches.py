@@ -1,0 +1,82 @@
+"""Handlers of batches."""
+
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api import idempotency
+from api.batch_requests import MAX_KEYS, BatchesQuery, BatchOut, BatchPage, BatchRequest
+from api.exchange import answer, read_json, read_query
+from api.idempotency import REPLAYED
+from api.operations import SMALL_BODY_BYTES, operation
+from api.services import Services
+from pipeline.identity import new_batch_id
+from pipeline.options import MAX_KEY_BYTES
+from pipeline.ports.batches import Batch
+
+#: Room for as many of the longest keys as a batch may have.
+BODY_BYTES: Final = 2 * MAX_KEYS * MAX_KEY_BYTES + SMALL_BODY_BYTES
+
+
+@operation(
+    "Make a job of each of many uploads of yours",
+    answers={202: BatchOut},
+    body=BatchRequest,
+    refusals=(
+        *("idempotency_key_invalid", "idempotency_key_reused", "idempotency_in_flight"),
+        *("model_unknown", "options_invalid"),
+    ),
+    headers={idempotency.HEADER: idempotency.SCHEMA},
+    kind="upscale",
+)
+async def make_batch(request: Request[Services]) -> Response:
+    """`POST /v1/batches`."""
+    batches, owner = request.state["batches"], request.user.owner
+    asked = await read_json(request, BatchRequest, {})
+    async with request.state["once"].making(request, asked, new_id=new_batch_id) as making:
+        batch = await (batches.find(owner, making.id) if making.made else batches.make(owner, asked, making))
+    shown = await batches.show(batch)
+    headers = {"location": shown.urls.self, "retry-after": "1", **(REPLAYED if making.made else {})}
+    return answer(shown, 202, headers)
+
+
+@operation("List your batches, newest first", answers={200: BatchPage}, query=BatchesQuery, kind="status")
+async def list_batches(request: Request[Services]) -> Response:
+    """`GET /v1/batches`."""
+    return answer(await request.state["batches"].page(request.user.owner, read_query(request, BatchesQuery)))
+
+
+@operation(
+    "Read one batch: how many of its jobs stand how",
+    answers={200: BatchOut},
+    refusals=("batch_not_found",),
+    kind="status",
+)
+async def read_batch(request: Request[Services]) -> Response:
+    """`GET /v1/batches/{batch_id}`."""
+    return answer(await request.state["batches"].show(await _find(request)))
+
+
+@operation(
+    "Read what became of each key of a batch, one JSON object a line",
+    answers={200: None},
+    refusals=("batch_not_found",),
+    kind="status",
+)
+async def read_manifest(request: Request[Services]) -> Response:
+    """`GET /v1/batches/{batch_id}/manifest`."""
+    text = await request.state["batches"].manifest(await _find(request))
+    return Response(text, media_type="application/x-ndjson")
+
+
+@operation("Cancel each job of a batch that can still be", answers={200: BatchOut}, refusals=("batch_not_found",))
+async def cancel_batch(request: Request[Services]) -> Response:
+    """`POST /v1/batches/{batch_id}/cancel`."""
+    batches, batch = request.state["batches"], await _find(request)
+    await batches.cancel(batch)
+    return answer(await batches.show(batch))
+
+
+async def _find(request: Request[Services]) -> Batch:
+    return await request.state["batches"].find(request.user.owner, request.path_params["batch_id"])
