@@ -114,7 +114,7 @@ async def wire(  # noqa: PLR0913 - the ports, and what differs between installat
         once=Once(documents.claims, clock=clock),
         patience=Patience(documents.jobs, pause=pause),
         estimates=Estimates(documents, objects, queues, clock=clock, limits=limits),
-        arrivals=Arrivals(documents, objects, Fetcher(egress, max_bytes=max_upload_bytes), max_bytes=max_upload_bytes),
+        arrivals=arrivals,
         progress=progress,
         live=live,
         servers=servers,

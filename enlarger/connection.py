@@ -65,7 +65,6 @@ class Connection:
         method: str,
         path: str,
         *,
-        repeatable: bool = True,
         waits: tuple[float, ...] = BACKOFF_SECONDS,
         **request: Any,  # noqa: ANN401 - what httpx2 takes: json, params, data, files
     ) -> httpx2.Response:
@@ -75,7 +74,7 @@ class Connection:
                 raise problem(response)
             return response
 
-        return persist(attempt, clock=self._clock, repeatable=repeatable, waits=waits)
+        return persist(attempt, clock=self._clock, waits=waits)
 
     def _pages(self, kind: type[Page[_Item]], path: str, params: Mapping[str, str]) -> Iterator[_Item]:
         more: Mapping[str, str] = {}

@@ -34,14 +34,13 @@ def persist(
     attempt: Callable[[], _T],
     *,
     clock: Clock,
-    repeatable: bool = True,
     waits: tuple[float, ...] = BACKOFF_SECONDS,
 ) -> _T:
     """Call *attempt* until it answers, at most once more than there are *waits*.
 
-    A busy answer (429, 503) is always worth another try, a cut connection only where the request is *repeatable*
-    or never left. A wait is the server's `Retry-After` or the next of *waits*, lengthened by up to a quarter so
-    that many clients do not come back at once.
+    A busy answer (429, 503) is worth another try, and so is a cut connection: what makes something carries a key that
+    makes it once. A wait is the server's `Retry-After` or the next of *waits*, lengthened by up to a quarter so that
+    many clients do not come back at once.
 
     Raises:
         EnlargerError: `service_unreachable` when the last try found no server, else what *attempt* raised.
@@ -49,9 +48,7 @@ def persist(
     for wait in waits:
         try:
             return attempt()
-        except CUT as error:
-            if not (repeatable or isinstance(error, NEVER_SENT)):
-                raise unreachable(error) from error
+        except CUT:
             seconds = wait
         except httpx2.RequestError as error:
             raise unreachable(error) from error

@@ -185,7 +185,7 @@ class Intake:
         if announced is not None and _answered(announced, notice):
             return False
         if announced is None and job_of_key(notice.key) == job_id:
-            return False  # its job has had its time, and so has this upload: whose it was nobody knows any more
+            return False  # its job is forgotten: whose upload it was nobody knows any more
         try:
             info, head = await self._head(notice, headers.HEAD_BYTES)
         except (ObjectMissingError, PreconditionError):

@@ -57,6 +57,7 @@ app.add_typer(_tokens, name="tokens")
 _admin = typer.Typer(no_args_is_help=True, help="People who run the service.")
 _admin.command("create")(accounts.create_admin)
 app.add_typer(_admin, name="admin")
+
 _webhooks = typer.Typer(no_args_is_help=True, help="Endpoints that hear of your jobs.")
 _webhooks.command()(webhooks.ls)
 _webhooks.command()(webhooks.add)
