@@ -38,7 +38,7 @@ async def page(
     jobs: JobStore, owner: str, query: JobsQuery, queues: Queues, *, progress: LiveProgress, public_url: str
 ) -> JobPage:
     """One page of the owner's jobs."""
-    found = await jobs.page(owner, limit=query.limit + 1, before=query.cursor, status=query.status, key=query.key)
+    found = await jobs.page(owner, limit=query.limit + 1, before=query.before, only=query.only)
     shown = found[: query.limit]
     return JobPage(
         items=tuple([await queues.listed(job, show(job, progress, public_url=public_url)) for job in shown]),

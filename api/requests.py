@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
+    AwareDatetime,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -21,9 +22,10 @@ from starlette.datastructures import UploadFile
 
 from api.filenames import clean_filename
 from pipeline.errors import PipelineError
-from pipeline.identity import JOB_ID, owner_of
+from pipeline.identity import JOB_ID, first_job_id, owner_of
 from pipeline.job import Status
 from pipeline.options import MAX_KEY_BYTES, InvalidOptionsError, Options, Preset, parse
+from pipeline.ports.documents import JobFilter
 from pipeline.retention import MAX_DAYS
 from pipeline.topology import DAY_SECONDS
 
@@ -183,6 +185,22 @@ class JobsQuery(_Request):
     cursor: Annotated[str, Field(max_length=100), AfterValidator(_decode_cursor)] | None = None
     status: Status | None = None
     key: Annotated[str, StringConstraints(max_length=1024)] | None = None
+    prefix: Annotated[str, StringConstraints(max_length=1024)] | None = None
+    batch_id: Annotated[str, StringConstraints(max_length=100)] | None = None
+    created_gte: AwareDatetime | None = None
+    created_lt: AwareDatetime | None = None
+
+    @property
+    def only(self) -> JobFilter:
+        """What is wanted of the owner's jobs."""
+        since = None if self.created_gte is None else first_job_id(self.created_gte)
+        return JobFilter(self.status, self.key, self.prefix, self.batch_id, since)
+
+    @property
+    def before(self) -> str | None:
+        """The id below which this page is."""
+        until = None if self.created_lt is None else first_job_id(self.created_lt)
+        return min((id_ for id_ in (self.cursor, until) if id_), default=None)
 
 
 class LettersQuery(_Request):

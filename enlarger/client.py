@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
 from itertools import count
 from pathlib import Path
 from typing import Any, Final
@@ -67,9 +68,30 @@ class Client(Submitting, Endpoints, Admin, Tokens):
         """Read one job."""
         return read(Job, self._call("GET", _job_path(job_id)))
 
-    def jobs(self, *, status: str | None = None, key: str | None = None) -> Iterator[Job]:
-        """Yield jobs, newest first, page after page as you iterate."""
-        wanted = {name: value for name, value in {"status": status, "key": key}.items() if value is not None}
+    def jobs(
+        self,
+        *,
+        status: str | None = None,
+        key: str | None = None,
+        prefix: str | None = None,
+        batch_id: str | None = None,
+        created_gte: datetime | None = None,
+        created_lt: datetime | None = None,
+    ) -> Iterator[Job]:
+        """Yield jobs, newest first, page after page as you iterate.
+
+        Args:
+            status: Where they stand.
+            key: Of their upload.
+            prefix: What the key of their upload begins with, such as `trip/@x4/`.
+            batch_id: The batch that they belong to.
+            created_gte: Made at this time or later; with a time zone.
+            created_lt: Made before it.
+        """
+        said = {"status": status, "key": key, "prefix": prefix, "batch_id": batch_id}
+        times = {"created_gte": created_gte, "created_lt": created_lt}
+        wanted = {name: value for name, value in said.items() if value is not None}
+        wanted |= {name: value.isoformat() for name, value in times.items() if value is not None}
         return self._pages(Page[Job], "/v1/jobs", wanted)
 
     def wait(

@@ -21,7 +21,7 @@ from pipeline.options import Effective
 from pipeline.options import parse as parse_options
 from pipeline.outbox import Relay
 from pipeline.ports.bus import Delivery
-from pipeline.ports.documents import Documents, SourceRecord
+from pipeline.ports.documents import Documents, JobFilter, SourceRecord
 from pipeline.ports.objects import ObjectInfo, ObjectMissingError, ObjectStore, PreconditionError
 from pipeline.queueing import lane_of, queued_messages
 from pipeline.retention import returning
@@ -158,7 +158,7 @@ class Intake:
     async def _jobs_of(self, key: str) -> Sequence[Job]:
         announced = await self._announced(key)
         if announced is None:
-            return await self._jobs.page(owner_of(key), key=key, limit=LOOK_BACK_JOBS)
+            return await self._jobs.page(owner_of(key), only=JobFilter(key=key), limit=LOOK_BACK_JOBS)
         return (announced,)
 
     async def _announced(self, key: str) -> Job | None:

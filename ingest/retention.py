@@ -12,7 +12,7 @@ from pipeline.errors import PipelineError
 from pipeline.identity import job_of_key, owner_of
 from pipeline.job import Failure, Job, retire
 from pipeline.options import error_key, storable
-from pipeline.ports.documents import Documents, SourceRecord
+from pipeline.ports.documents import Documents, JobFilter, SourceRecord
 from pipeline.ports.objects import ObjectMissingError, ObjectStore
 from pipeline.ports.retention import RetentionStore
 from pipeline.retention import (
@@ -175,7 +175,7 @@ class Retention:
 
     async def _awaited(self, job: Job) -> bool:
         """Whether a later job of the same key is still to write its output."""
-        same = await self.documents.jobs.page(job.owner, key=job.source.key, limit=LOOK_BACK_JOBS)
+        same = await self.documents.jobs.page(job.owner, only=JobFilter(key=job.source.key), limit=LOOK_BACK_JOBS)
         return any(not other.terminal for other in same)
 
     async def _remove_upload(self, record: SourceRecord) -> bool:

@@ -55,7 +55,7 @@ def moment_of(sequencer: str) -> datetime:
 def first_job_id(moment: datetime) -> str:
     """The id below which all ids are that were made before *moment* (to the millisecond)."""
     milliseconds = (moment - datetime.fromtimestamp(0, UTC)) // timedelta(milliseconds=1)
-    return f"job_{ULID.from_int(milliseconds << 80)}"
+    return f"job_{ULID.from_int(max(0, milliseconds) << 80)}"
 
 
 def reserved_prefix(job_id: str = "job_") -> str:

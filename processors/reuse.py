@@ -10,7 +10,7 @@ from typing import Final
 
 from pipeline.job import Job, Status
 from pipeline.options import FORMAT_NAMES
-from pipeline.ports.documents import Documents
+from pipeline.ports.documents import Documents, JobFilter
 from pipeline.ports.objects import ObjectMissingError, ObjectStore, PreconditionError
 from pipeline.topology import OUTPUTS_BUCKET
 from processors.commit import keys_of, options_stamp
@@ -38,7 +38,8 @@ async def earlier_result(objects: ObjectStore, documents: Documents, job: Job) -
 
 async def _author(documents: Documents, job: Job) -> Job | None:
     """The job that did last with the same bytes just what *job* is to do."""
-    last = await documents.jobs.page(job.owner, key=job.source.key, status=Status.SUCCEEDED, limit=1)
+    done = JobFilter(key=job.source.key, status=Status.SUCCEEDED)
+    last = await documents.jobs.page(job.owner, only=done, limit=1)
     for author in last:
         same = author.source.etag == job.source.etag and options_stamp(author) == options_stamp(job)
         there = tuple(output.key for output in author.outputs) == keys_of(job)

@@ -18,12 +18,14 @@ def ls(
     *,
     status: Annotated[str | None, typer.Option(help="Only jobs of this status, such as failed.")] = None,
     key: Annotated[str | None, typer.Option(help="Only jobs of this key in the uploads bucket.")] = None,
+    prefix: Annotated[str | None, typer.Option(help="Only jobs of keys that begin so, such as trip/@x4/.")] = None,
+    batch: Annotated[str | None, typer.Option(help="Only jobs of this batch.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 20,
     as_json: AsJson = False,
 ) -> None:
     """List jobs, newest first."""
     with connected(ctx) as client:
-        jobs = list(islice(client.jobs(status=status, key=key), limit))
+        jobs = list(islice(client.jobs(status=status, key=key, prefix=prefix, batch_id=batch), limit))
     if as_json:
         print_json({"items": [_wire(job) for job in jobs]})
     else:

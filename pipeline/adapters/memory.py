@@ -19,7 +19,7 @@ from pipeline.adapters.memory_tokens import MemoryTokens
 from pipeline.adapters.memory_users import MemoryUsers
 from pipeline.events import Message
 from pipeline.job import WORKED_ON, Job, Status
-from pipeline.ports.documents import Documents, SourceRecord, Token
+from pipeline.ports.documents import EVERY, Documents, JobFilter, SourceRecord, Token
 
 
 class MemoryJobs:
@@ -54,16 +54,17 @@ class MemoryJobs:
         self.jobs[job.id] = stored.model_copy(update={"lease_until": until})
         return True
 
-    async def page(
-        self, owner: str, *, limit: int, before: str | None = None, status: Status | None = None, key: str | None = None
-    ) -> list[Job]:
+    async def page(self, owner: str, *, limit: int, before: str | None = None, only: JobFilter = EVERY) -> list[Job]:
         found = [
             job
             for job in self.jobs.values()
             if job.owner == owner
             and (before is None or job.id < before)
-            and status in (None, job.status)
-            and key in (None, job.source.key)
+            and only.status in (None, job.status)
+            and only.key in (None, job.source.key)
+            and only.batch_id in (None, job.batch_id)
+            and job.source.key.startswith(only.prefix or "")
+            and job.id >= (only.since or "")
         ]
         return sorted(found, key=lambda job: job.id, reverse=True)[:limit]
 

@@ -21,13 +21,14 @@ from pipeline.adapters.mongo_counters import MongoCounters
 from pipeline.adapters.mongo_idempotency import MongoClaims
 from pipeline.adapters.mongo_lanes import MongoLanes, ahead
 from pipeline.adapters.mongo_limits import MongoLimits
+from pipeline.adapters.mongo_pages import chosen
 from pipeline.adapters.mongo_prefixes import MongoPrefixes
 from pipeline.adapters.mongo_sessions import MongoSessions
 from pipeline.adapters.mongo_tokens import MongoTokens
 from pipeline.adapters.mongo_users import MongoUsers
 from pipeline.events import Message
 from pipeline.job import EXPIRABLE, TERMINAL, WORKED_ON, Job, Status
-from pipeline.ports.documents import Documents, SourceRecord
+from pipeline.ports.documents import EVERY, Documents, JobFilter, SourceRecord
 from pipeline.topology import DATABASE, DAY_SECONDS
 
 Document = dict[str, Any]
@@ -164,18 +165,9 @@ class MongoJobs:
         result = await self._jobs.update_one(mine, {"$set": {"lease_until": until}})
         return result.matched_count == 1
 
-    async def page(
-        self, owner: str, *, limit: int, before: str | None = None, status: Status | None = None, key: str | None = None
-    ) -> list[Job]:
+    async def page(self, owner: str, *, limit: int, before: str | None = None, only: JobFilter = EVERY) -> list[Job]:
         """See `JobStore.page`."""
-        query: Document = {"owner": owner}
-        if before is not None:
-            query["_id"] = {"$lt": before}
-        if status is not None:
-            query["status"] = status.value
-        if key is not None:
-            query["source.key"] = key
-        found = self._jobs.find(query, {"outbox": 0}).sort("_id", DESCENDING).limit(limit)
+        found = self._jobs.find(chosen(owner, before, only), {"outbox": 0}).sort("_id", DESCENDING).limit(limit)
         return [job_of(document) async for document in found]
 
     async def unfinished(self, owner: str, *, limit: int) -> int:

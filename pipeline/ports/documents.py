@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from pipeline.events import Message
 from pipeline.job import Job, Status
@@ -37,6 +37,28 @@ class SourceRecord:
     retained: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class JobFilter:
+    """Which of an owner's jobs are meant: those that fit everything that is said.
+
+    Args:
+        status: Where they stand.
+        key: Of their upload.
+        prefix: What the key of their upload begins with.
+        batch_id: The batch that they belong to.
+        since: The least id.
+    """
+
+    status: Status | None = None
+    key: str | None = None
+    prefix: str | None = None
+    batch_id: str | None = None
+    since: str | None = None
+
+
+EVERY: Final = JobFilter()
+
+
 class JobStore(Protocol):
     """Jobs and their outboxes. Every write of a job compares `rev`, so the slower of two writers loses.
 
@@ -55,10 +77,8 @@ class JobStore(Protocol):
     async def renew(self, job: Job, until: datetime) -> bool:
         """Extend the lease of this attempt; False when it is no longer ours."""
 
-    async def page(
-        self, owner: str, *, limit: int, before: str | None = None, status: Status | None = None, key: str | None = None
-    ) -> list[Job]:
-        """Newest first, from below the id *before*."""
+    async def page(self, owner: str, *, limit: int, before: str | None = None, only: JobFilter = EVERY) -> list[Job]:
+        """Newest first, from below the id *before*, those alone that *only* names."""
 
     async def unfinished(self, owner: str, *, limit: int) -> int:
         """How many of the owner's jobs are not terminal, counted up to *limit*."""

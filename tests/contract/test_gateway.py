@@ -21,7 +21,7 @@ from pipeline.adapters.memory_sweep import MemorySweep
 from pipeline.adapters.minio_store import Endpoint, MinioObjects
 from pipeline.identity import new_job_id
 from pipeline.outbox import Relay
-from pipeline.ports.documents import SourceRecord
+from pipeline.ports.documents import JobFilter, SourceRecord
 from tests.gateway import gateway
 from tests.pictures import encoded, photograph
 from tests.servers import Servers
@@ -116,4 +116,5 @@ async def test_the_sweep_finds_what_nobody_was_told_of_and_nothing_else(heard: H
         await heard.objects.put("uploads", key, encoded(photograph(16, 12), "PNG"), content_type="image/png")
     await intake.take(await heard.next())
     assert [(await sweep.uploads(full=True)).found for _ in range(2)] == [1, 0]
-    assert [len(await stores.jobs.page("default", key=key, limit=9)) for key in ("told.png", "lost.png")] == [1, 1]
+    made = [await stores.jobs.page("default", only=JobFilter(key=key), limit=9) for key in ("told.png", "lost.png")]
+    assert [len(jobs) for jobs in made] == [1, 1]

@@ -27,7 +27,7 @@ from pipeline.job import (
     release,
     succeed,
 )
-from pipeline.ports.documents import JobStore
+from pipeline.ports.documents import JobFilter, JobStore
 from tests.contract.stores import ADAPTERS, document_stores
 from tests.making import EFFECTIVE, NOON, a_job, sequencer
 from tests.servers import Servers
@@ -197,10 +197,31 @@ async def test_a_page_shows_what_was_asked_for_and_nothing_of_others(jobs: JobSt
         await jobs.insert(job, [work_message(job)])
     newest = sorted(mine, key=lambda job: job.id, reverse=True)
     assert await jobs.page("default", limit=9) == newest
-    assert await jobs.page("default", limit=9, status=Status.FAILED) == [mine[1]]
-    assert await jobs.page("default", limit=9, key="b/$c.d.png") == [mine[2]]
-    assert await jobs.page("default", limit=9, key="b/$c.d.png", status=Status.FAILED) == []
+    assert await jobs.page("default", limit=9, only=JobFilter(Status.FAILED)) == [mine[1]]
+    assert await jobs.page("default", limit=9, only=JobFilter(key="b/$c.d.png")) == [mine[2]]
+    assert await jobs.page("default", limit=9, only=JobFilter(Status.FAILED, "b/$c.d.png")) == []
     assert await jobs.page("nobody", limit=9) == []
+
+
+async def test_a_page_can_be_of_a_folder_of_a_batch_and_of_a_time(jobs: JobStore) -> None:
+    keys = ("trip/@x4/a.jpg", "trip/b.jpg", "trip", "trip\U0010fffe.jpg", "tripe/c.jpg", "Trip/d.jpg", "trip/é.jpg")
+    made = {key: a_job(key=key) for key in keys}
+    made["trip/b.jpg"] = made["trip/b.jpg"].model_copy(update={"batch_id": "batch_1"})
+    for job in (*made.values(), a_job(owner="alice", key="trip/a.jpg")):
+        await jobs.insert(job)
+
+    async def of(**only: Any) -> set[str]:
+        return {job.source.key for job in await jobs.page("default", limit=9, only=JobFilter(**only))}
+
+    assert await of(prefix="trip/") == {"trip/@x4/a.jpg", "trip/b.jpg", "trip/é.jpg"}
+    assert await of(prefix="trip") == {*keys} - {"Trip/d.jpg"}
+    assert await of(prefix="trip/", key="trip/b.jpg") == {"trip/b.jpg"}
+    assert await of(prefix="trip/", key="tripe/c.jpg") == set()
+    assert await of(batch_id="batch_1") == {"trip/b.jpg"}
+    third = sorted(job.id for job in made.values())[2]
+    assert await of(since=third) == {job.source.key for job in made.values() if job.id >= third}
+    last = await jobs.page("default", limit=9, before=third, only=JobFilter(since=third))
+    assert last == []
 
 
 async def test_unfinished_jobs_are_counted_up_to_a_limit(jobs: JobStore) -> None:

@@ -21,7 +21,7 @@ from pipeline.identity import new_job_id, reserved_key
 from pipeline.job import Job, Output, Source, Status, Verdict, succeed
 from pipeline.options import error_key
 from pipeline.outbox import Relay
-from pipeline.ports.documents import Documents
+from pipeline.ports.documents import Documents, JobFilter
 from pipeline.ports.objects import ObjectMissingError
 from pipeline.retention import DOCUMENT_DAYS
 from tests.making import a_job, picture
@@ -100,7 +100,7 @@ class House:
         later = now() + timedelta(hours=1)
         turn = Sweep(self.intake, self.documents, self.sweep, self.ingest, self.bus, relay, lambda: later)
         await turn.uploads(full=True)
-        return await self.documents.jobs.page("default", key=key, limit=10)
+        return await self.documents.jobs.page("default", only=JobFilter(key=key), limit=10)
 
 
 @pytest.fixture

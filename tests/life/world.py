@@ -19,7 +19,7 @@ from pipeline.events import Message
 from pipeline.job import Job
 from pipeline.lease import LEASE_SECONDS
 from pipeline.outbox import Relay
-from pipeline.ports.documents import Documents, SourceRecord
+from pipeline.ports.documents import Documents, JobFilter, SourceRecord
 from pipeline.ports.objects import ObjectInfo
 from pipeline.ports.sweep import SweepStore
 from pipeline.topology import OUTPUTS_BUCKET, UPLOADS_BUCKET
@@ -238,7 +238,9 @@ class World:
 
     def jobs(self) -> list[Job]:
         """Every job of the key, oldest first."""
-        return sorted(self.run(self.documents.jobs.page("default", limit=100, key=KEY)), key=lambda job: job.id)
+        return sorted(
+            self.run(self.documents.jobs.page("default", limit=100, only=JobFilter(key=KEY))), key=lambda job: job.id
+        )
 
     def owed(self, job: Job) -> list[Message]:
         """What the outbox of a job holds."""

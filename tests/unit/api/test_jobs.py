@@ -5,11 +5,13 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from ulid import ULID
 
 from api.jobs import CANCEL_TRIES
 from pipeline.errors import storage_unavailable
 from pipeline.events import Event
-from pipeline.job import Failure, Job, Status, claim
+from pipeline.identity import job_in
+from pipeline.job import Failure, Job, Source, Status, claim
 from pipeline.wire import Progress
 from tests.unit.api.conftest import NOW, World, pointers, problem
 
@@ -62,6 +64,33 @@ def test_pages_show_every_job_once_and_newest_first(world: World) -> None:
         found += [job["id"] for job in page["items"]]
     assert found == ids
     assert page["next_cursor"] is None
+
+
+def test_a_list_holds_what_fits_everything_that_was_said(world: World) -> None:
+    def job(day: int, key: str, **changes: Any) -> str:
+        id_ = job_in(f"batch_{ULID.from_datetime(NOW + timedelta(days=day))}", 1)
+        made = world.jobs.jobs.pop(world.add_job(source=Source(bucket="uploads", key=key), **changes).id)
+        world.jobs.jobs[id_] = made.model_copy(update={"id": id_})
+        return id_
+
+    old, new = job(0, "trip/@x4/a.jpg"), job(2, "trip/b.jpg", batch_id="batch_1", status=Status.FAILED)
+    job(2, "tripe/c.jpg", owner="bob")
+    assert listed(world, prefix="trip/") == [new, old]
+    assert listed(world, prefix="trip/@") == [old]
+    assert listed(world, batch_id="batch_1") == [new]
+    assert listed(world, prefix="trip/", status="failed") == [new]
+    day = (NOW + timedelta(days=1)).isoformat()
+    assert listed(world, created_gte=day) == [new]
+    assert listed(world, created_lt=day, prefix="trip/") == [old]
+    assert listed(world, created_gte="0001-01-01T00:00:00Z", created_lt="9999-12-31T23:59:59Z") == [new, old]
+    cursor = world.alice.get("/v1/jobs", params={"limit": 1, "created_lt": day}).json()["next_cursor"]
+    assert cursor is None
+    assert listed(world, created_gte=(NOW + timedelta(days=3)).isoformat()) == []
+
+
+def test_a_time_without_its_zone_is_refused_with_a_pointer(world: World) -> None:
+    answer = world.alice.get("/v1/jobs", params={"created_gte": "2026-11-01T00:00:00"})
+    assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "#/created_gte")
 
 
 def test_a_page_that_is_exactly_full_has_no_next_one(world: World) -> None:

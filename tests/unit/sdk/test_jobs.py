@@ -1,6 +1,7 @@
 """Waiting for jobs, fetching their results, and reading what the service tells."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx2
@@ -163,6 +164,11 @@ def test_jobs_come_page_after_page_and_only_as_far_as_asked(service: FakeService
 def test_job_filters_reach_the_service(service: FakeService, client: Client) -> None:
     assert list(client.jobs(status="failed", key="trip/@x4/a.jpg")) == []
     assert dict(service.requests[0].url.params) == {"status": "failed", "key": "trip/@x4/a.jpg"}
+    day = datetime(2026, 11, 1, tzinfo=UTC)
+    assert list(client.jobs(prefix="trip/", batch_id="batch_1", created_gte=day, created_lt=day)) == []
+    time = "2026-11-01T00:00:00+00:00"
+    said = {"prefix": "trip/", "batch_id": "batch_1", "created_gte": time, "created_lt": time}
+    assert dict(service.requests[1].url.params) == said
 
 
 def test_a_job_id_cannot_leave_its_place_in_the_path(service: FakeService, client: Client) -> None:
