@@ -27,6 +27,7 @@ from api.routes import (
     live,
     prefixes,
     reading,
+    results,
     retention,
     service,
     submitting,
@@ -61,7 +62,9 @@ TABLE: Final = (
     resource("/v1/jobs", GET=reading.list_jobs, POST=submitting.submit_job, limit=_upload_limit),
     resource("/v1/jobs/events", GET=live.follow_jobs),
     resource("/v1/jobs/{job_id}", GET=reading.read_job),
-    resource("/v1/jobs/{job_id}/result", GET=reading.read_result),
+    resource("/v1/jobs/{job_id}/result", GET=results.read_result),
+    resource("/v1/jobs/{job_id}/links", POST=results.make_link),
+    resource("/v1/links/{link}", GET=results.follow_link),
     resource("/v1/jobs/{job_id}/metrics", GET=reading.read_metrics),
     resource("/v1/jobs/{job_id}/events", GET=live.follow_job),
     resource("/v1/jobs/{job_id}/why", GET=reading.explain_job),
@@ -122,7 +125,7 @@ def _cors(origins: Sequence[str]) -> list[Middleware]:
     """Around everything, refusals too; no cookies, so that `*` is safe: whoever has a token shows it."""
     if not origins:
         return []
-    exposed = ["location", "retry-after", "x-request-id"]
+    exposed = ["content-disposition", "etag", "location", "retry-after", "x-request-id"]
     return [
         Middleware(
             CORSMiddleware,

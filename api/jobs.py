@@ -4,6 +4,7 @@ from typing import Final
 
 from api.answers import JobPage
 from api.endings import end
+from api.outputs import filename_of, output_of, refuse_gone
 from api.progress import LiveProgress
 from api.queues import Queues
 from api.requests import JobsQuery, encode_cursor
@@ -12,7 +13,7 @@ from pipeline.errors import PipelineError
 from pipeline.job import Job, Status, TransitionError, cancel
 from pipeline.outbox import Relay
 from pipeline.ports.documents import JobStore
-from pipeline.ports.objects import ObjectMissingError, ObjectStore, Presigner
+from pipeline.ports.objects import ObjectStore, Presigner
 from pipeline.wire import JobOut
 
 #: How long the address of a result can be used.
@@ -48,29 +49,9 @@ async def page(
 
 async def result_url(job: Job, objects: ObjectStore, presigner: Presigner) -> str:
     """A signed address of the main output; raises `job_not_finished` and `output_expired`."""
-    if job.status is not Status.SUCCEEDED:
-        raise _no_result(job)
-    output = job.outputs[0]
-    try:
-        present = await objects.head(output.bucket, output.key)
-    except ObjectMissingError:
-        raise _expired("The output is gone.") from None
-    if present.etag != output.etag:
-        raise _expired("A later job has replaced the output.")
-    name = output.key.rpartition("/")[2]
-    return presigner.get(output.bucket, output.key, filename=name, expires_seconds=RESULT_SECONDS)
-
-
-def _no_result(job: Job) -> PipelineError:
-    detail = f"The job is {job.status}."
-    if job.error is not None:
-        detail = f"The job has failed with {job.error.code}: {job.error.detail}"
-    hint = "Retry the job, or submit the picture again." if job.terminal else "Ask again once the job has succeeded."
-    return PipelineError(detail, code="job_not_finished", hint=hint, retryable=not job.terminal)
-
-
-def _expired(detail: str) -> PipelineError:
-    return PipelineError(detail, code="output_expired", hint="Submit the picture again.")
+    output = output_of(job)
+    await refuse_gone(objects, output)
+    return presigner.get(output.bucket, output.key, filename=filename_of(output), expires_seconds=RESULT_SECONDS)
 
 
 async def cancel_job(jobs: JobStore, relay: Relay, owner: str, job_id: str, *, clock: Clock) -> Job:

@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from api.answers import FieldError, Problem
 from api.limits import RateLimitedError
+from api.ranges import RangeUnsatisfiableError
 from pipeline.errors import PipelineError
 from pipeline.options import InvalidOptionsError
 
@@ -69,6 +70,8 @@ async def on_pipeline_error(request: Request, error: Exception) -> Response:
         headers["retry-after"] = "1"
     if isinstance(error, RateLimitedError):
         headers |= {"retry-after": str(error.seconds), **error.headers}
+    if isinstance(error, RangeUnsatisfiableError):
+        headers |= error.headers
     return _problem(request, error, headers)
 
 

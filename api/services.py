@@ -20,6 +20,7 @@ from api.fetching import Fetcher
 from api.idempotency import Once
 from api.lanes import Lanes
 from api.limits import LimitName, RateLimits
+from api.links import Links
 from api.live.hub import Hub
 from api.live.telling import telling
 from api.metrics import Metrics
@@ -59,6 +60,7 @@ class Services(TypedDict):
     doctor: Doctor
     lanes: Lanes
     limits: RateLimits
+    links: Links
     queues: Queues
     metrics: Metrics
     credentials: CredentialStore
@@ -121,6 +123,7 @@ async def wire(  # noqa: PLR0913 - the ports, and what differs between installat
         doctor=Doctor(servers, canary, documents.workers, lanes, clock=clock),
         lanes=lanes,
         limits=RateLimits(documents.limits, quotas, clock=clock),
+        links=Links(rules.key, documents.jobs, clock=clock, public_url=public_url),
         queues=queues,
         metrics=Metrics(documents, lanes, clock=clock),
         credentials=credentials,

@@ -53,9 +53,11 @@ class CountedObjects:
         self.seen["read"] += 1
         return await self._objects.read(bucket, key, first_bytes=first_bytes, if_match=if_match)
 
-    def stream(self, bucket: str, key: str, *, if_match: str | None = None) -> AsyncGenerator[bytes]:
+    def stream(
+        self, bucket: str, key: str, *, if_match: str | None = None, span: tuple[int, int] | None = None
+    ) -> AsyncGenerator[bytes]:
         self.seen["stream"] += 1
-        return self._objects.stream(bucket, key, if_match=if_match)
+        return self._objects.stream(bucket, key, if_match=if_match, span=span)
 
     async def put(
         self,

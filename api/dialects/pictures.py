@@ -1,22 +1,21 @@
 """What all dialects do with jobs: make them, find them, wait for them, and hand out the file itself."""
 
 from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any, BinaryIO, Final
-from urllib.parse import quote
 from uuid import UUID
 
 from starlette.datastructures import FormData, UploadFile
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 from ulid import ULID
 
 from api.access import admit, caller
 from api.arrivals import Arrival
 from api.dialects.lines import RefusedError
+from api.downloads import begun, download
 from api.idempotency import Making
 from api.jobs import find
 from api.limits import LimitName
@@ -26,10 +25,10 @@ from api.services import Services
 from pipeline.errors import PipelineError
 from pipeline.formats import Format, sniff
 from pipeline.identity import fingerprint, new_job_id
-from pipeline.job import Job, Output, Status
-from pipeline.options import CONTENT_TYPES, parse
+from pipeline.job import Job, Status
+from pipeline.options import parse
 from pipeline.ports.documents import JobStore
-from pipeline.ports.objects import ObjectMissingError, ObjectStore, PreconditionError
+from pipeline.ports.objects import ObjectMissingError, PreconditionError
 
 ANONYMOUS: Final = "anonymous"
 #: Between two looks at a job that a client waits for.
@@ -208,50 +207,20 @@ async def served(request: Request[Services], job: Job, *, attached: bool = True)
     """The main output itself; raises `RefusedError` 404 where it is gone, or not there yet."""
     if job.status is not Status.SUCCEEDED:
         raise missing(f"There is no result: the job is {WORDS[job.status]}")
-    output = job.outputs[0]
-    kind = "attachment" if attached else "inline"
-    headers = {
-        "content-disposition": f"{kind}; filename*=UTF-8''{quote(output.key.rpartition('/')[2], safe='')}",
-        "content-length": str(output.bytes),
-        "cross-origin-resource-policy": "cross-origin",  # pages of other origins show it
-        "etag": f'"{output.etag}"',
-    }
-    media_type = _media_type(output.format)
-    if request.method == "HEAD":
-        await _refuse_gone(request.state["objects"], output)
-        return Response(None, 200, headers, media_type=media_type)
-    parts = await streamed(request, output.bucket, output.key, output.etag)
-    return StreamingResponse(parts, 200, headers, media_type=media_type)
-
-
-async def _refuse_gone(objects: ObjectStore, output: Output) -> None:
     try:
-        present = await objects.head(output.bucket, output.key)
-    except ObjectMissingError:
-        raise missing("The file is gone") from None
-    if present.etag != output.etag:
-        raise missing("The file is gone")
+        answer = await download(request, job.outputs[0], attached=attached)
+    except PipelineError as error:
+        raise (missing("The file is gone") if error.code == "output_expired" else error) from None
+    answer.headers["cross-origin-resource-policy"] = "cross-origin"  # pages of other origins show it
+    return answer
 
 
 async def streamed(request: Request[Services], bucket: str, key: str, etag: str) -> AsyncGenerator[bytes]:
     """The bytes of one version of an object; raises `RefusedError` 404 before the first of them where it is gone."""
-    parts = request.state["objects"].stream(bucket, key, if_match=etag)
     try:
-        first = await anext(parts, b"")
+        return await begun(request.state["objects"].stream(bucket, key, if_match=etag))
     except (ObjectMissingError, PreconditionError):
         raise missing("The file is gone") from None
-    return _joined(first, parts)
-
-
-async def _joined(first: bytes, parts: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
-    async with aclosing(parts):
-        yield first
-        async for part in parts:
-            yield part
-
-
-def _media_type(format_: str) -> str:
-    return {str(name): kind for name, kind in CONTENT_TYPES.items()}.get(format_, "application/octet-stream")
 
 
 def zulu(moment: datetime) -> str:

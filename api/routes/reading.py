@@ -1,7 +1,7 @@
 """Handlers of jobs that exist."""
 
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
 from api import jobs, retrying
 from api.answers import JobPage, Metrics
@@ -45,19 +45,6 @@ async def read_job(request: Request[Services]) -> Response:
 async def explain_job(request: Request[Services]) -> Response:
     """`GET /v1/jobs/{job_id}/why`."""
     return answer(await request.state["queues"].why(await _find(request)))
-
-
-@operation(
-    "Fetch the main output: a redirect to a signed address that works for ten minutes",
-    answers={302: None},
-    refusals=("job_not_found", "job_not_finished", "output_expired"),
-    kind="status",
-)
-async def read_result(request: Request[Services]) -> Response:
-    """`GET /v1/jobs/{job_id}/result`."""
-    services = request.state
-    url = await jobs.result_url(await _find(request), services["objects"], services["presigner"])
-    return RedirectResponse(url, 302)
 
 
 @operation(

@@ -26,8 +26,11 @@ class MemoryObjects:
             raise PreconditionError(key)
         return info, body[:first_bytes]
 
-    async def stream(self, bucket: str, key: str, *, if_match: str | None = None) -> AsyncGenerator[bytes]:
-        yield (await self.read(bucket, key, if_match=if_match))[1]
+    async def stream(
+        self, bucket: str, key: str, *, if_match: str | None = None, span: tuple[int, int] | None = None
+    ) -> AsyncGenerator[bytes]:
+        _, body = await self.read(bucket, key, if_match=if_match)
+        yield body if span is None else body[span[0] : span[1] + 1]
 
     async def put(  # noqa: PLR0913 - an S3 write has these parts
         self,

@@ -98,10 +98,13 @@ class MinioObjects:
             return info, b""
         return _info(key, answer), answer.content
 
-    async def stream(self, bucket: str, key: str, *, if_match: str | None = None) -> AsyncGenerator[bytes]:
+    async def stream(
+        self, bucket: str, key: str, *, if_match: str | None = None, span: tuple[int, int] | None = None
+    ) -> AsyncGenerator[bytes]:
         """See `ObjectStore.stream`."""
         url = self._endpoint.url(bucket, key)
-        signed = self._sign("GET", url, {} if if_match is None else {"if-match": f'"{if_match}"'})
+        wanted = {} if span is None else {"range": f"bytes={span[0]}-{span[1]}"}
+        signed = self._sign("GET", url, wanted | ({} if if_match is None else {"if-match": f'"{if_match}"'}))
         try:
             async with self._http.stream("GET", url, headers=signed) as answer:
                 async for part in _checked(answer, key).aiter_bytes(CHUNK_BYTES):

@@ -40,8 +40,17 @@ class ObjectStore(Protocol):
     ) -> tuple[ObjectInfo, bytes]:
         """Read an object, or its first bytes; raises `ObjectMissingError` and `PreconditionError`."""
 
-    def stream(self, bucket: str, key: str, *, if_match: str | None = None) -> AsyncGenerator[bytes]:
-        """The bytes of an object in parts, none of them kept; the first step raises as `read`."""
+    def stream(
+        self, bucket: str, key: str, *, if_match: str | None = None, span: tuple[int, int] | None = None
+    ) -> AsyncGenerator[bytes]:
+        """The bytes of an object in parts, none of them kept; the first step raises as `read`.
+
+        Args:
+            bucket: Where.
+            key: Of which name.
+            if_match: The ETag that must be there.
+            span: Positions of the first and of the last byte that is wanted, where not all are.
+        """
 
     async def put(  # noqa: PLR0913 - an S3 write has these parts
         self,

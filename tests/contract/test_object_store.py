@@ -137,6 +137,11 @@ async def test_an_object_is_streamed_whole_and_as_the_version_that_was_meant(sto
     etag = await store.put("a", body)
     key = store.key("a")
     assert b"".join([part async for part in store.api.stream("outputs", key, if_match=etag)]) == body
+    for first, last in ((0, 0), (5, 1_100_000), (len(body) - 3, len(body) - 1)):
+        found = b"".join([part async for part in store.api.stream("outputs", key, if_match=etag, span=(first, last))])
+        assert found == body[first : last + 1]
+    with pytest.raises(PreconditionError):
+        await anext(store.api.stream("outputs", key, if_match="0" * 32, span=(0, 1)))
     with pytest.raises(PreconditionError):
         await anext(store.api.stream("outputs", key, if_match="0" * 32))
     with pytest.raises(ObjectMissingError):

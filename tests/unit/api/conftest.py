@@ -40,6 +40,11 @@ MAX_UPLOAD_BYTES = 300_000
 RULES = Rules("k" * 40, registration=True, hasher=PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
 MAX_PIXELS = 1_000_000
 TOKENS = {"admin": "enl_admin", "alice": "enl_alice", "bob": "enl_bob"}
+#: What is otherwise where a picture is sent.
+FILE_HEADERS = {
+    "cache-control": "private, no-cache",
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'; sandbox",
+}
 
 
 @dataclass
@@ -168,7 +173,8 @@ def described(response: httpx2.Response) -> None:
     """Every answer is one that the description announces, in shape and in headers."""
     response.read()
     assert response.headers["x-request-id"]
-    assert {name: response.headers.get(name) for name in HEADERS} == HEADERS
+    headers = HEADERS | (FILE_HEADERS if "etag" in response.headers else {})
+    assert {name: response.headers.get(name) for name in headers} == headers
     if response.is_error:
         assert response.headers["content-type"] == "application/problem+json"
     if response.is_error and response.request.method != "HEAD":

@@ -11,8 +11,9 @@ import pytest
 from argon2 import PasswordHasher
 from structlog.testing import capture_logs
 
-from api.accounts.access_tokens import ALGORITHM, AUDIENCE, TYPE
+from api.accounts.access_tokens import AUDIENCE, TYPE
 from api.accounts.passwords import AT_ONCE, Passwords
+from api.signing import ALGORITHM
 from pipeline.adapters.memory_sessions import MemorySessions
 from tests.unit.api.conftest import NOW, RULES, World, pointers, problem
 from tests.unit.api.people import EMAIL, PASSWORD, bearer, log_in, register, users
