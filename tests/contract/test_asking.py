@@ -1,6 +1,7 @@
 """The port `Bus`: questions with one answer, the age of a stream, and what is too large; as the services' accounts."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
@@ -12,11 +13,17 @@ from pipeline.events import Message
 from pipeline.ports.bus import MessageTooLargeError
 from pipeline.sweeping import SWEEP_SUBJECT
 from pipeline.topology import JOBS, job_subject
-from tests.contract.test_bus import GLANCE_SECONDS, SECONDS, Opened, body_of, connect, drain, taken
-from tests.contract.test_bus import bus as bus  # noqa: PLC0414 - the fixture
+from tests.contract.buses import GLANCE_SECONDS, SECONDS, Opened, body_of, connect, drain, opened_bus, taken
+from tests.contract.stores import ADAPTERS
 from tests.servers import Servers
 
 pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(params=ADAPTERS)
+async def bus(request: pytest.FixtureRequest, anyio_backend: str) -> AsyncIterator[Opened]:
+    async with opened_bus(request, drain) as opened:
+        yield opened
 
 
 async def refused(bus: Opened, *, seconds: float = SECONDS) -> str:

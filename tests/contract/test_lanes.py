@@ -14,15 +14,14 @@ from pymongo.monitoring import CommandListener, CommandStartedEvent
 
 from infra.bootstrap import streams
 from pipeline.adapters import mongo, nats_bus
-from pipeline.adapters.memory_bus import MemoryBus
 from pipeline.adapters.mongo_lanes import REACHES
 from pipeline.errors import PipelineError
 from pipeline.job import Job, Status
 from pipeline.ports.documents import Documents
 from pipeline.ports.lanes import LaneState, LaneWork, Passage, Pause
 from pipeline.topology import BULK, INGEST, INTERACTIVE
+from tests.contract.buses import GLANCE_SECONDS, SECONDS, Opened, body_of, connect, drain, opened_bus, taken
 from tests.contract.stores import ADAPTERS, document_stores
-from tests.contract.test_bus import GLANCE_SECONDS, SECONDS, Opened, body_of, connect, drain, taken
 from tests.making import NOON, a_job
 from tests.servers import Servers
 
@@ -37,16 +36,8 @@ async def documents(request: pytest.FixtureRequest, anyio_backend: str) -> Async
 
 @pytest.fixture(params=ADAPTERS)
 async def bus(request: pytest.FixtureRequest, anyio_backend: str) -> AsyncIterator[Opened]:
-    if request.param == "memory":
-        memory = MemoryBus()
-        yield Opened(memory, memory, memory)
-        return
-    servers: Servers = request.getfixturevalue("servers")
-    async with AsyncExitStack() as closing:
-        opened = Opened(*[await connect(servers, name, closing) for name in ("ingest", "processors", "api")])
-        await freed(opened)
+    async with opened_bus(request, freed) as opened:
         yield opened
-        await freed(opened)
 
 
 async def freed(opened: Opened) -> None:

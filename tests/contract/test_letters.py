@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, suppress
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
@@ -10,14 +10,13 @@ import pytest
 
 from api import letters
 from pipeline.adapters import nats_bus
-from pipeline.adapters.memory_bus import MemoryBus
 from pipeline.consumer import DeadLetter, settling
 from pipeline.errors import PipelineError, UnparseableError
 from pipeline.events import Message
 from pipeline.ports.bus import Bus, Delivery, Letter
 from pipeline.topology import DEAD, INTERACTIVE, dead_subject, job_subject
+from tests.contract.buses import GLANCE_SECONDS, Opened, drain, opened_bus, taken
 from tests.contract.stores import ADAPTERS
-from tests.contract.test_bus import GLANCE_SECONDS, Opened, connect, drain, taken
 from tests.servers import Servers
 
 pytestmark = pytest.mark.anyio
@@ -27,16 +26,8 @@ SUBJECT = job_subject("upscale", "interactive")
 
 @pytest.fixture(params=ADAPTERS)
 async def bus(request: pytest.FixtureRequest, anyio_backend: str) -> AsyncIterator[Opened]:
-    if request.param == "memory":
-        memory = MemoryBus()
-        yield Opened(memory, memory, memory)
-        return
-    servers: Servers = request.getfixturevalue("servers")
-    async with AsyncExitStack() as closing:
-        opened = Opened(*[await connect(servers, name, closing) for name in ("ingest", "processors", "api")])
-        await emptied(opened)
+    async with opened_bus(request, emptied) as opened:
         yield opened
-        await emptied(opened)
 
 
 async def emptied(opened: Opened) -> None:
