@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 import pytest
 
@@ -50,8 +51,8 @@ class Post:
 
     office: Office = field(default_factory=Office)
 
-    async def play(self, url: str, *, allowed: bool = True) -> Delivery:
-        """Register an endpoint at *url*, tell it of one event, and run until nothing is left to be done."""
+    async def play(self, url: str, *, allowed: bool = True, **parts: Any) -> Delivery:
+        """Register an endpoint at *url*, tell it of one event, and run until nothing is left; *parts* of the egress."""
         time = self.office.time
         deliveries = self.office.deliveries = Jumping(time)
         secrets = (Secret(SECRET, time.now),)
@@ -59,7 +60,7 @@ class Post:
         id_ = delivery_id("evt_1", "whe_1", time.now)
         made = Delivery(id_, "evt_1", "job_1", "default", "whe_1", BODY, time.now, host=host_of(url))
         await deliveries.create(made)
-        egress = Egress(LOOPBACK if allowed else (), deadline_seconds=DEADLINE_SECONDS)
+        egress = Egress(LOOPBACK if allowed else (), deadline_seconds=DEADLINE_SECONDS, **parts)
         sender = sender_of(deliveries, posting(self.office.addresses, egress, time), time, self.office.endpoints)
         deliveries.wake = sender.wake.set
         await asyncio.wait_for(sender.run(deliveries.stop, grace_seconds=10), 30)
