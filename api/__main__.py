@@ -6,7 +6,6 @@ import gc
 import resource
 import sys
 from contextlib import nullcontext
-from datetime import timedelta
 from functools import partial
 from typing import Final
 
@@ -79,18 +78,19 @@ def rules(settings: Settings) -> Rules:
     """What the settings say of accounts."""
     return Rules(
         settings.password_sessions.get_secret_value(),
-        access_life=timedelta(seconds=settings.access_token_seconds),
-        refresh_life=timedelta(seconds=settings.refresh_token_seconds),
+        access_life=settings.access_life,
+        refresh_life=settings.refresh_life,
         registration=settings.registration == "on",
     )
 
 
 def _dialects(settings: Settings, http: httpx2.AsyncClient) -> Dialects:
-    monitor = settings.nats_monitor_url
+    monitor, at_home = settings.nats_monitor_url, loopback(settings.api_host)
     return Dialects(
         names=spoken(settings.dialects, host=settings.api_host),
         tokens=owners(settings.tokens.get_secret_value()),
-        anonymous=settings.anonymous == "on" or loopback(settings.api_host),
+        anonymous=settings.anonymous == "on" or at_home,
+        registration=settings.registration == "on" or (settings.registration is None and at_home),
         download_seconds=settings.download_seconds,
         bus_figures=BusGauge(monitor, http).read if monitor else unknown,
     )

@@ -1,6 +1,7 @@
 """Settings of the api process."""
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Literal
 
 from pydantic import AliasChoices, Field, SecretStr
@@ -9,12 +10,19 @@ from api.limits import LimitName
 from pipeline.settings import Networks, ObjectConnections
 
 
+def _also(name: str, ours: str | None = None) -> AliasChoices:
+    """A setting of ours that a service which is replaced here calls *name*."""
+    return AliasChoices(f"ENLARGER_{ours or name}", name)
+
+
 class Settings(ObjectConnections):
     """Where to listen, and the addresses that clients use for us and for the object store.
 
     `public_url` and `minio_public_url` default to the addresses that this process itself uses. `password_tenants` is
     that of the object store's account `tenants`, which S3 credentials of homes are made under; `password_sessions`
-    signs access tokens. `registration` says whether anybody may make an account. `egress_allow` are private networks
+    signs access tokens. `registration` says whether anybody may make an account: unset, whoever reaches a loopback
+    address may in the dialects that have accounts, and nobody else. The two `…_expire_…` are what one of them calls the
+    lives of its tokens; the names in seconds win. `egress_allow` are private networks
     that pictures may be fetched from. `rate_upscale`, `rate_status`, `rate_login` and `rate_default` are calls in a
     minute.
     """
@@ -28,9 +36,15 @@ class Settings(ObjectConnections):
     password_sessions: SecretStr = Field(min_length=32)
     access_token_seconds: int = Field(1800, ge=60, le=86_400)
     refresh_token_seconds: int = Field(604_800, ge=60, le=30 * 86_400)
-    registration: Literal["on", "off"] = "off"
+    access_token_expire_minutes: int | None = Field(
+        None, ge=1, le=1440, validation_alias=_also("ACCESS_TOKEN_EXPIRE_MINUTES")
+    )
+    refresh_token_expire_days: int | None = Field(
+        None, ge=1, le=30, validation_alias=_also("REFRESH_TOKEN_EXPIRE_DAYS")
+    )
+    registration: Literal["on", "off"] | None = None
     dialects: str | None = None
-    tokens: SecretStr = Field(SecretStr(""), validation_alias=AliasChoices("ENLARGER_TOKENS", "VALID_TOKENS"))
+    tokens: SecretStr = Field(SecretStr(""), validation_alias=_also("VALID_TOKENS", "TOKENS"))
     anonymous: Literal["on", "off"] = "off"
     cors_origins: str = ""
     download_seconds: int = Field(3600, ge=1)
@@ -42,6 +56,22 @@ class Settings(ObjectConnections):
     rate_status: int = Field(60, ge=1)
     rate_login: int = Field(5, ge=1)
     rate_default: int = Field(30, ge=1)
+
+    @property
+    def access_life(self) -> timedelta:
+        """For how long an access token is good."""
+        minutes = self.access_token_expire_minutes
+        if minutes is None or "access_token_seconds" in self.model_fields_set:
+            return timedelta(seconds=self.access_token_seconds)
+        return timedelta(minutes=minutes)
+
+    @property
+    def refresh_life(self) -> timedelta:
+        """For how long a refresh token is good."""
+        days = self.refresh_token_expire_days
+        if days is None or "refresh_token_seconds" in self.model_fields_set:
+            return timedelta(seconds=self.refresh_token_seconds)
+        return timedelta(days=days)
 
     @property
     def quotas(self) -> Mapping[LimitName, int]:

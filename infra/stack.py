@@ -30,6 +30,13 @@ ANY_ADDRESS: Final = ("0.0.0.0", "::")  # noqa: S104 - compared, never bound
 #: Longer than the longest grace of a service: after that it still gives back what it has not finished.
 STOP_SECONDS: Final = 45.0
 BUS_PORT: Final = 4222
+#: Settings of the api under the names that services which it replaces have for them.
+DIALECT_SETTINGS: Final = (
+    "ENLARGER_TOKENS",
+    "VALID_TOKENS",
+    "ACCESS_TOKEN_EXPIRE_MINUTES",
+    "REFRESH_TOKEN_EXPIRE_DAYS",
+)
 #: Our settings that hold credentials: each service gets its own instead.
 PRIVATE: Final = (
     "ENLARGER_PASSWORD_",
@@ -118,7 +125,7 @@ class Stack:
         if name == "api":
             own["ENLARGER_PASSWORD_TENANTS"] = self.secrets.passwords["tenants"]  # it makes the credentials of homes
             own["ENLARGER_PASSWORD_SESSIONS"] = self.secrets.passwords["sessions"]
-            own["VALID_TOKENS"] = self.environment.get("VALID_TOKENS", "")  # a dialect's own name of its tokens
+            own |= {name: self.environment[name] for name in DIALECT_SETTINGS if name in self.environment}
         listen = {"ENLARGER_API_PORT": str(self.ports["api"])} if name == "api" else {}
         environment = (
             self._inherited()

@@ -12,7 +12,7 @@ from pipeline.wire import Wire
 
 
 class Me(Wire):
-    """Who a token stands for and what it can be used for; `email` is null for an owner without an account."""
+    """Who a token stands for and what it can be used for; `email` is null for an owner who has none."""
 
     owner: str
     email: str | None
@@ -24,11 +24,12 @@ class Me(Wire):
         """What *token* is good for, in the order of the scopes' page."""
         scopes = tuple(scope for scope in SCOPES if scope in token.granted)
         role: Role = "admin" if token.role == "admin" else "user"
-        return cls(owner=token.owner, email=user.email if user else None, role=role, scopes=scopes)
+        email = user.email if user and "@" in user.email else None
+        return cls(owner=token.owner, email=email, role=role, scopes=scopes)
 
 
 class UserOut(Wire):
-    """An account as whoever runs the service sees it."""
+    """An account as whoever runs the service sees it; `email` is what they log in with, in some dialects a name."""
 
     owner: str
     email: str

@@ -5,7 +5,7 @@ from typing import Any, Final
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from api.dialects.absent import absent
+from api.dialects import people
 from api.dialects.lines import Call
 from api.dialects.pictures import (
     WORDS,
@@ -28,6 +28,23 @@ NAME: Final = "apiimages"
 SYNC_SECONDS: Final = 300.0
 MAX_LISTED: Final = 200
 _OPTIONS: Final = {"width": 800, "height": 600, "gray": True, "model": "lanczos"}
+
+
+async def register(request: Request[Services]) -> Response:
+    """`POST /api/register`: whoever is called so, an address or not, has an account of that name."""
+    await people.count(request)
+    wanted = await people.read(request, people.NewlyNamed)
+    _, grant = await people.register(request, wanted.name, wanted.password)
+    told = {"access_token": grant.access_token, **people.warned(wanted.name, wanted.password)}
+    return JSONResponse(told, 201)
+
+
+async def log_in(request: Request[Services]) -> Response:
+    """`POST /api/login`."""
+    await people.count(request)
+    given = await people.read(request, people.Named)
+    grant = await people.log_in(request, given.name, given.password)
+    return JSONResponse({"access_token": grant.access_token})
 
 
 async def upload(request: Request[Services]) -> Response:
@@ -73,10 +90,9 @@ def _upload_limit(services: Services) -> int:
     return services["max_upload_bytes"] + 64 * 1024
 
 
-_NO_ACCOUNTS: Final = "There are no accounts here yet: use a token from `enlarger tokens create` as access_token"
 CALLS: Final[tuple[Call, ...]] = (
-    absent("POST", "/api/register", _NO_ACCOUNTS),
-    absent("POST", "/api/login", _NO_ACCOUNTS),
+    Call("POST", "/api/register", register),
+    Call("POST", "/api/login", log_in),
     Call("POST", "/api/upload", upload, _upload_limit),
     Call("GET", "/api/images", list_images),
     Call("GET", "/api/images/{id}", read_image),

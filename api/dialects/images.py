@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from api import jobs
+from api.dialects import members
 from api.dialects.absent import absent
 from api.dialects.lines import Call, RefusedError
 from api.dialects.pictures import (
@@ -119,12 +120,9 @@ def _upload_limit(services: Services) -> int:
     return services["max_upload_bytes"] + _AROUND_BYTES
 
 
-_NO_ACCOUNTS: Final = "There are no accounts here yet: use a token from `enlarger tokens create` as access_token"
 _NO_COMPARISON: Final = "Comparing two images is not there yet: POST /v1/jobs enlarges one and measures it"
 CALLS: Final[tuple[Call, ...]] = (
-    absent("POST", "/auth/register", _NO_ACCOUNTS),
-    absent("POST", "/auth/login", _NO_ACCOUNTS),
-    absent("POST", "/auth/refresh", _NO_ACCOUNTS),
+    *members.CALLS,
     absent("POST", "/images/compare", _NO_COMPARISON),
     Call("POST", "/images/upload", upload, _upload_limit),
     Call("GET", "/images/my-images", list_images),

@@ -22,6 +22,7 @@ class Dialects:
         names: Those that are spoken.
         tokens: Owners by the SHA-256 of the bearer tokens that stand in the settings.
         anonymous: Whether who shows no token may use what asked for none.
+        registration: Whether anybody may make an account in a dialect that has accounts.
         download_seconds: How long the address of a result of `base64` works.
         bus_figures: What the bus says of itself.
         machine: What this machine does.
@@ -31,6 +32,7 @@ class Dialects:
     names: tuple[str, ...] = ()
     tokens: Mapping[str, str] = field(default_factory=dict, repr=False)
     anonymous: bool = False
+    registration: bool = False
     download_seconds: int = DOWNLOAD_SECONDS
     bus_figures: Reading = unknown
     machine: Gauge = field(default_factory=Gauge)

@@ -13,7 +13,7 @@ class User:
 
     Args:
         owner: Whose things they reach; `usr_…` unless somebody said otherwise.
-        email: In lower case; what they log in with.
+        email: In lower case; what they log in with. Without `@` it is a name, and no address.
         role: What they may do at most.
         password_hash: argon2id, in the text form that says its own parameters.
         created_at: When the account was made.

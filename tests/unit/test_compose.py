@@ -218,7 +218,7 @@ def test_no_secret_is_written_down() -> None:
     secret = r"\$\{ENLARGER_(PASSWORD_\w+|TOKEN):\?[^}]+\}"
     for name in yaml.safe_load(TEXT)["services"]:
         for key, value in (_raw(name).get("environment") or {}).items():
-            if re.search(r"PASSWORD|TOKEN(?!_SECONDS)|SECRET", key):
+            if re.search(r"PASSWORD|TOKEN(?!_SECONDS|_EXPIRE)|SECRET", key):
                 assert re.fullmatch(rf'"?{secret}"?', value), key
             if "@" in str(value):
                 assert re.match(rf"\w+://\w+:{secret}@", value), key

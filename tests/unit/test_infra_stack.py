@@ -51,6 +51,13 @@ def test_settings_of_a_person_reach_services_but_credentials_do_not(stack: Stack
     assert not {"ENLARGER_TOKEN", "ENLARGER_PASSWORD_API"} & set(told)
 
 
+def test_what_services_that_are_replaced_call_our_settings_reaches_the_api_alone(stack: Stack) -> None:
+    given = {"VALID_TOKENS": "one", "ENLARGER_TOKENS": "two", "ACCESS_TOKEN_EXPIRE_MINUTES": "15"}
+    stack = new_stack(stack.folders.root, given)
+    assert given.items() <= stack.service("api").env.items()
+    assert not given.keys() & stack.service("processors").env.keys()
+
+
 def test_urls_of_an_account_keep_hosts_and_name_the_database() -> None:
     root = Addresses("https://r:p@s3.example:9000", "nats://r:p@bus:4222", "mongodb://r:p@a:1,b:2/?replicaSet=x")
     own = root.of("api", "secret")

@@ -83,13 +83,6 @@ def test_what_is_no_picture_is_refused(house: House) -> None:
     assert not house.jobs.jobs
 
 
-@pytest.mark.parametrize("call", ["register", "login"])
-def test_accounts_are_told_to_be_missing(house: House, call: str) -> None:
-    status, said = detail(house.client.post(f"/api/{call}", json={"name": "alice", "password": "password"}))
-    assert status == 501
-    assert "enlarger tokens create" in said
-
-
 def test_calls_of_a_dialect_count_as_ours_do(house: House) -> None:
     house.quotas |= {"upscale": 1, "status": 9}
     assert upload(house).status_code == 202
