@@ -78,7 +78,7 @@ class Accounts:
         right = await self._passwords.verify(user.password_hash if user else None, password)
         if user is None or user.disabled or not right:
             log.warning("account.login_refused", owner=user.owner if user else None)
-            raise _refused()
+            raise login_invalid()
         if self._passwords.outdated(user.password_hash):
             renewed = await self._passwords.hash(password)
             await self._users.change_password(user.owner, renewed, seen=user.password_hash)
@@ -99,7 +99,8 @@ class Accounts:
         return await self._sessions.open(owner)
 
 
-def _refused() -> PipelineError:
+def login_invalid() -> PipelineError:
+    """What is said of a wrong address, a wrong password and a disabled account alike."""
     return PipelineError(
         "This address and this password do not open an account.",
         code="login_invalid",

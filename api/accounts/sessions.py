@@ -88,12 +88,12 @@ class Sessions:
             raise _refused()
         secret, successor = self._next(session)
         if known.used or not await self._store.rotate(known, successor):
-            await self._end(session)
+            await self.end(session.id)
             log.warning("session.refresh_reused", owner=session.owner, session_id=session.id)
             raise _refused()
         user = await self._users.get(session.owner)
         if user is None or user.disabled:
-            await self._end(session)
+            await self.end(session.id)
             raise _refused()
         return self._grant(session, secret, successor)
 
@@ -102,7 +102,7 @@ class Sessions:
         known = await self._store.refresh(fingerprint(given))
         session = None if known is None else await self._store.get(known.session)
         if session is not None:
-            await self._end(session)
+            await self.end(session.id)
             log.info("session.closed", owner=session.owner, session_id=session.id)
 
     async def close_all(self, owner: str) -> None:
@@ -111,8 +111,9 @@ class Sessions:
         self._callers.forget()
         log.info("session.all_closed", owner=owner)
 
-    async def _end(self, session: Session) -> None:
-        await self._store.revoke(session.id)
+    async def end(self, session_id: str) -> None:
+        """End one session at once, its access tokens included."""
+        await self._store.revoke(session_id)
         self._callers.forget()
 
     def _next(self, session: Session) -> tuple[str, Refresh]:

@@ -10,8 +10,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from api import jobs, retrying
 from api.access import admit
-from api.dialects import figures
-from api.dialects.absent import absent
+from api.dialects import administrators, figures
 from api.dialects.lines import Call, RefusedError, limited
 from api.dialects.pictures import (
     WORDS,
@@ -62,7 +61,16 @@ async def upload(request: Request[Services]) -> Response:
 
 async def read_job(request: Request[Services]) -> Response:
     """`GET /api/v1/jobs/{id}`."""
-    services, job = request.state, await _found(request, request.path_params["id"])
+    return await _read(request, "id")
+
+
+async def read_page(request: Request[Services]) -> Response:
+    """`GET /job/{job_id}`, where `job_url` points: until there is a page, what the page would show."""
+    return await _read(request, "job_id")
+
+
+async def _read(request: Request[Services], name: str) -> Response:
+    services, job = request.state, await _found(request, request.path_params[name])
     live = services["progress"].of(job)
     return JSONResponse(_told(job, services["public_url"].rstrip("/"), percent=live.percent if live else 0.0))
 
@@ -181,15 +189,14 @@ def _of_preset(job: Job) -> dict[str, Any]:
     return PRESETS[preset].model_dump(exclude_none=True) if preset else {}
 
 
-_LATER: Final = "This is not there yet"
 CALLS: Final[tuple[Call, ...]] = (
     Call("POST", "/api/v1/uploads", upload, limited(MAX_BYTES + _AROUND_BYTES)),
     Call("GET", "/api/v1/jobs/{id}", read_job),
+    Call("GET", "/job/{job_id}", read_page),
     Call("GET", "/api/v1/health", read_health),
     Call("GET", "/uploads/{name}", read_upload),
     Call("GET", "/results/{name}", read_result),
     Call("POST", "/api/v1/admin/jobs/{id}/cancel", cancel),
     Call("POST", "/api/v1/admin/jobs/{id}/requeue", requeue),
-    absent("POST", "/api/v1/admin/settings", f"{_LATER}: settings are environment variables, see docs/settings.md"),
-    absent("POST", "/admin/login", f"{_LATER}: send a token of role admin as Authorization: Bearer TOKEN"),
+    *administrators.CALLS,
 )

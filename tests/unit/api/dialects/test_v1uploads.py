@@ -153,6 +153,16 @@ def test_health_is_told_here_too(house: House) -> None:
     assert house.client.get("/api/v1/health").json()["status"] == "healthy"
 
 
-@pytest.mark.parametrize("path", ["/api/v1/admin/settings", "/admin/login"])
-def test_what_is_not_there_yet_says_what_to_do_instead(house: House, path: str) -> None:
-    assert detail(house.client.post(path, json={}))[0] == 501
+def test_the_address_of_a_job_tells_of_it(house: House) -> None:
+    told = upload(house).json()
+    assert house.client.get(told["job_url"]).json() == job_of(house, told["job_id"])
+    assert house.client.delete(told["job_url"]).status_code == 404  # of `status`, which did not make it
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("POST", "/api/v1/admin/settings"), ("GET", "/admin/login"), ("GET", "/admin/jobs/x")]
+)
+def test_what_is_not_there_yet_says_what_to_do_instead(house: House, method: str, path: str) -> None:
+    status, said = detail(house.client.request(method, path))
+    assert status == 501
+    assert said.startswith("This is not there yet: ")
