@@ -8,7 +8,7 @@ from typing import Final
 
 from infra.errors import SetupError
 
-LISTENERS: Final = ("api", "minio", "nats", "mongo")
+LISTENERS: Final = ("api", "minio", "nats", "nats_monitor", "mongo")
 LOOPBACK: Final = "127.0.0.1"
 
 

@@ -78,10 +78,11 @@ class Stack:
     external: frozenset[str] = frozenset()
 
     def nats(self, program: Path) -> Process:
-        """The bus, with the users of `infra/nats.conf`."""
+        """The bus, with the users of `infra/nats.conf`; its figures are told on loopback too, to whoever asks."""
+        listen = ("-a", LOOPBACK, "-p", str(self.ports["nats"]), "-m", str(self.ports["nats_monitor"]))
         return Process(
             "nats",
-            (str(program), "-c", str(NATS_CONFIG), "-a", LOOPBACK, "-p", str(self.ports["nats"])),
+            (str(program), "-c", str(NATS_CONFIG), *listen),
             self._inherited() | nats_environment(self.secrets, str(self.folders.root / "nats")),
             nats_ok(self.addresses.nats),
         )
@@ -123,6 +124,7 @@ class Stack:
         }
         own = self.addresses.settings_of(name, self.secrets.passwords[name])
         if name == "api":
+            usual |= self._monitor()
             own["ENLARGER_PASSWORD_TENANTS"] = self.secrets.passwords["tenants"]  # it makes the credentials of homes
             own["ENLARGER_PASSWORD_SESSIONS"] = self.secrets.passwords["sessions"]
             own |= {name: self.environment[name] for name in DIALECT_SETTINGS if name in self.environment}
@@ -139,6 +141,12 @@ class Stack:
         ready = http_ok(f"{self.api_url()}/health/ready") if name == "api" else "service.ready"
         argv = (sys.executable, "-m", name)
         return Process(alias or name, argv, environment, ready, start_seconds=120.0, stop_seconds=STOP_SECONDS)
+
+    def _monitor(self) -> dict[str, str]:
+        """Where a bus that we started tells its figures."""
+        if "nats" in self.external:
+            return {}
+        return {"ENLARGER_NATS_MONITOR_URL": f"http://{LOOPBACK}:{self.ports['nats_monitor']}"}
 
     def _inherited(self) -> dict[str, str]:
         return {key: value for key, value in self.environment.items() if key in INHERITED}

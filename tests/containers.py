@@ -66,7 +66,8 @@ class Containers:
         return {"nats": nats_ok(root.nats), "minio": health, "mongo": mongo_ok(root.mongo)}[name]
 
     def _nats(self) -> DockerContainer:
-        command = f"-c {CONFIG} -a {LOOPBACK} -p {self.stack.ports['nats']}"
+        listen = f"-a {LOOPBACK} -p {self.stack.ports['nats']} -m {self.stack.ports['nats_monitor']}"
+        command = f"-c {CONFIG} {listen}"
         container = _container("NATS", command, nats_environment(self.stack.secrets, "/data/jetstream"))
         return container.with_copy_into_container(NATS_CONFIG.read_bytes(), CONFIG, 0o644)
 

@@ -43,3 +43,14 @@ def test_a_picture_is_made_gray_and_stretched_to_800_by_600(enlarger: Deployment
     picture = Image.open(io.BytesIO(enlarger.http.get(f"/api/images/{told['id']}/result").content))
     assert picture.size == (800, 600)
     assert picture.mode == "L"
+
+
+def test_the_figures_of_the_bus_are_those_that_it_tells(enlarger: Deployment, stranger: httpx2.Client) -> None:
+    port = enlarger.servers.stack.ports["nats_monitor"]
+    varz = httpx2.get(f"http://127.0.0.1:{port}/varz", trust_env=False).json()
+    told, figures = stranger.get("/health").json(), stranger.get("/metrics").json()["redis"]
+    assert told["redis_info"]["connected_clients"] == figures["connected_clients"] == varz["connections"]
+    assert told["redis_info"]["total_connections_received"] >= varz["connections"] >= len(enlarger.services)
+    for said in (float(told["redis_info"]["used_memory"].removesuffix("M")), figures["used_memory_mb"]):
+        assert 0.5 < said / (varz["mem"] / 2**20) < 2
+    assert figures["operations_per_second"] >= 0

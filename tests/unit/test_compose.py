@@ -173,6 +173,14 @@ def test_servers_and_services_are_told_what_they_are_told_without_docker(service
         assert {setting: url for setting, url in told[name].items() if setting in ROOTS.environment()} == mine
 
 
+def test_the_figures_of_the_bus_are_told_where_the_api_looks_and_nowhere_outside(services: Services) -> None:
+    assert _environment(services["api"])["ENLARGER_NATS_MONITOR_URL"] == "http://nats:8222"
+    command = services["nats"]["command"]
+    assert command[command.index("-m") + 1] == "8222"
+    assert set(services["nats"]["networks"]) == {"inside"}
+    assert "ports" not in services["nats"]
+
+
 def test_a_service_knows_its_own_password_and_no_other(services: Services) -> None:
     for name in SERVICES:
         parent = {"tenants", "sessions"} if name == "api" else set()  # it makes S3 credentials as this account's
@@ -218,7 +226,7 @@ def test_no_secret_is_written_down() -> None:
     secret = r"\$\{ENLARGER_(PASSWORD_\w+|TOKEN):\?[^}]+\}"
     for name in yaml.safe_load(TEXT)["services"]:
         for key, value in (_raw(name).get("environment") or {}).items():
-            if re.search(r"PASSWORD|TOKEN(?!_SECONDS|_EXPIRE)|SECRET", key):
+            if re.search(r"PASSWORD|TOKEN(?!S$|_SECONDS|_EXPIRE)|SECRET", key):
                 assert re.fullmatch(rf'"?{secret}"?', value), key
             if "@" in str(value):
                 assert re.match(rf"\w+://\w+:{secret}@", value), key

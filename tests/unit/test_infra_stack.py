@@ -3,6 +3,7 @@
 import importlib
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -56,6 +57,21 @@ def test_what_services_that_are_replaced_call_our_settings_reaches_the_api_alone
     stack = new_stack(stack.folders.root, given)
     assert given.items() <= stack.service("api").env.items()
     assert not given.keys() & stack.service("processors").env.keys()
+
+
+def test_our_bus_tells_its_figures_to_the_api_on_loopback(stack: Stack) -> None:
+    port = str(stack.ports["nats_monitor"])
+    argv = " ".join(stack.nats(Path("nats-server")).argv)
+    assert f"-a 127.0.0.1 -p {stack.ports['nats']} -m {port}" in argv  # -a holds for both
+    told = {name: stack.service(name).env.get("ENLARGER_NATS_MONITOR_URL") for name in SERVICES}
+    assert told == dict.fromkeys(SERVICES) | {"api": f"http://127.0.0.1:{port}"}
+
+
+def test_a_bus_that_is_not_ours_tells_its_figures_where_a_setting_says(stack: Stack) -> None:
+    other = replace(stack, external=frozenset({"nats"}))
+    assert "ENLARGER_NATS_MONITOR_URL" not in other.service("api").env
+    own = replace(stack, environment={"ENLARGER_NATS_MONITOR_URL": "http://bus:8222"})
+    assert own.service("api").env["ENLARGER_NATS_MONITOR_URL"] == "http://bus:8222"
 
 
 def test_urls_of_an_account_keep_hosts_and_name_the_database() -> None:
