@@ -158,7 +158,7 @@ def create_app(
 
     app = Starlette(
         routes=[
-            *dialect_routes(dialects),
+            *dialect_routes(dialects, trusted=cors_origins),
             *(line.route() for line in TABLE),
             WebSocketRoute("/v1/live", live.talk_live),
         ],

@@ -1,18 +1,20 @@
 """Addresses of dialects: what they answer and refuse has the form of the service that is replaced, not ours."""
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from http import HTTPStatus
 from typing import Any, Final
 
 import structlog
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
+from api.dialects.crossing import crossed
 from api.envelope import BodyLimit
 from api.limits import RateLimitedError
 from api.problems import AGAIN, InvalidRequestError
@@ -23,6 +25,7 @@ Handler = Callable[[Request[Services]], Awaitable[Response]]
 SMALL_BODY_BYTES: Final = 64 * 1024
 #: Where bad parameters and files that are too large were a plain 400.
 PLAIN: Final[Mapping[int, int]] = {413: 400, 415: 400, 422: 400}
+CROSSED: Final = "A page of another site sent this without a token: ENLARGER_CORS_ORIGINS names those that may"
 
 log = structlog.get_logger()
 
@@ -60,17 +63,32 @@ class Call:
 
 
 class Line:
-    """ASGI application of one address with all its methods."""
+    """ASGI application of one address with all its methods.
 
-    def __init__(self, calls: Iterable[Call]) -> None:
+    Args:
+        calls: Its methods.
+        trusted: Origins whose pages may do what needs no token.
+    """
+
+    def __init__(self, calls: Iterable[Call], trusted: Collection[str]) -> None:
         self._calls = {call.method: call for call in calls}
+        self._trusted = trusted
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or refuse it."""
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
         call = self._calls.get(method)
-        response = await _answer(call, scope, receive) if call else self._not_allowed()
+        if call is None:
+            response = self._not_allowed()
+        elif self._crossed(scope):
+            response = JSONResponse({"detail": CROSSED}, 403)
+        else:
+            response = await _answer(call, scope, receive)
         await response(scope, receive, send)
+
+    def _crossed(self, scope: Scope) -> bool:
+        headers, public_url = Headers(scope=scope), scope["state"]["public_url"]
+        return crossed(scope["method"], headers, trusted=self._trusted, public_url=public_url)
 
     def _not_allowed(self) -> Response:
         names = {*self._calls, *(["HEAD"] if "GET" in self._calls else [])}
@@ -118,12 +136,12 @@ def _told(error: PipelineError) -> str:
     return f"{error.detail} {AGAIN if error.code == 'storage_unavailable' else error.hint}"
 
 
-def routes(calls: Iterable[Call]) -> list[Route]:
-    """One route for each address; of two calls of the same name the later one holds."""
+def routes(calls: Iterable[Call], trusted: Collection[str]) -> list[Route]:
+    """One route for each address; of two calls of the same name the later one holds. *trusted*: as `Line` has it."""
     by_path: dict[str, list[Call]] = {}
     for call in calls:
         by_path.setdefault(call.path, []).append(call)
-    return [Route(path, Line(found), name=f"dialects {path}") for path, found in by_path.items()]
+    return [Route(path, Line(found, trusted), name=f"dialects {path}") for path, found in by_path.items()]
 
 
 def plain(method: str, path: str, handler: Handler, limit: Callable[[Services], int] = _small) -> Call:

@@ -1,6 +1,6 @@
 """Every address of the dialects that are spoken."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Final
 
 from starlette.routing import Route
@@ -17,9 +17,12 @@ CALLS: Final[Mapping[str, tuple[Call, ...]]] = {
 }
 
 
-def dialect_routes(names: tuple[str, ...]) -> list[Route]:
-    """The routes of *names*; they stand in front of ours, of which they take over `GET /metrics` alone."""
-    return routes(_calls(names)) if names else []
+def dialect_routes(names: tuple[str, ...], *, trusted: Collection[str] = ()) -> list[Route]:
+    """The routes of *names*; they stand in front of ours, of which they take over `GET /metrics` alone.
+
+    *trusted*: origins whose pages may do what needs no token.
+    """
+    return routes(_calls(names), trusted) if names else []
 
 
 def _calls(names: tuple[str, ...]) -> Iterator[Call]:
