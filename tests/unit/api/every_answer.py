@@ -56,6 +56,7 @@ simply("image_empty", "alice", "POST", "/v1/jobs", files={"file": ("a.png", b"",
 simply("job_not_found", "alice", "GET", NO_JOB)
 simply("lane_not_found", "admin", "POST", "/v1/admin/lanes/fast/resume")
 simply("letter_not_found", "admin", "GET", "/v1/admin/dead/9")
+simply("link_not_found", "nobody", "GET", "/v1/links/none")
 simply("login_invalid", "nobody", "POST", "/v1/auth/login", json={"email": EMAIL, "password": PASSWORD})
 simply("method_not_allowed", "alice", "PUT", "/v1/jobs")
 simply("model_not_found", "alice", "GET", "/v1/models/unheard-of")
@@ -153,6 +154,20 @@ def letter_unreadable(world: World) -> httpx2.Response:
     sent = Message(id="a", subject=dead_subject("JOBS"), body=letter.model_dump_json())
     world.call(lambda: world.bus.publish(sent))
     return world.admin.post("/v1/admin/dead/1/replay")
+
+
+@answers
+def link_expired(world: World) -> httpx2.Response:
+    job = world.add_job(status=Status.SUCCEEDED)
+    url = world.alice.post(f"/v1/jobs/{job.id}/links", json={"expires_seconds": 60}).json()["url"]
+    world.now = later(seconds=60)
+    return world.nobody.get(url)
+
+
+@answers
+def range_unsatisfiable(world: World) -> httpx2.Response:
+    job = world.add_job(status=Status.SUCCEEDED)
+    return world.alice.get(f"/v1/jobs/{job.id}/result?redirect=false", headers={"range": "bytes=3-"})
 
 
 @answers

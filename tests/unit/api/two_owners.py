@@ -78,6 +78,8 @@ ROWS: Mapping[str, Row] = {
     "GET /v1/jobs/{job_id}/why": theirs("job_not_found"),
     "POST /v1/jobs/{job_id}/cancel": theirs("job_not_found", of={"job_id": "queued"}),
     "POST /v1/jobs/{job_id}/retry": theirs("job_not_found", of={"job_id": "failed"}),
+    "POST /v1/jobs/{job_id}/links": theirs("job_not_found", json={}),
+    "GET /v1/links/{link}": public(),
     "GET /v1/batches": own(),
     "POST /v1/batches": own(json={"bucket": "uploads", "keys": ["~{caller}/own.png"]}),
     "GET /v1/batches/{batch_id}": theirs("batch_not_found"),
