@@ -11,6 +11,7 @@ from pydantic_core import ErrorDetails
 from pipeline.errors import PipelineError
 from pipeline.formats import Written
 from pipeline.job import Record
+from pipeline.region import Region, RegionSaid
 from pipeline.wording import wording
 
 FORMAT_NAMES: Final[Mapping[str, Written]] = {
@@ -128,6 +129,7 @@ class Options(Record):
     preset: Preset | None = None
     precision: Precision | None = None
     deadline: Deadline | None = None
+    region: RegionSaid | None = None
     outputs: Annotated[tuple[Extra, ...], Field(max_length=MAX_EXTRA_OUTPUTS), BeforeValidator(_from_text)] | None = (
         None
     )
@@ -154,6 +156,7 @@ class Effective(Record):
         strength: 0 to 100, how much of the network's output shows, over Lanczos.
         quality: The encoder's own scale, 1 to 100.
         deadline: Seconds from the upload; says nothing of the output.
+        region: The part of the upload that is worked on, as if it were all; None is all.
     """
 
     scale: float | None = None
@@ -174,6 +177,7 @@ class Effective(Record):
     preset: str | None = None
     precision: Precision = "auto"
     deadline: int | None = None
+    region: Region | None = None
     outputs: tuple[ExtraOutput, ...] = ()
 
 
@@ -199,6 +203,7 @@ TAKES: Final[Mapping[str, str]] = {
     "preset": f"one of {', '.join(get_args(Preset))}",
     "precision": f"one of {', '.join(get_args(Precision))}",
     "deadline": "a whole number of seconds from 1 to 604800",
+    "region": "a part of the picture in pixels, such as 100,50,640,480 (x, y, width, height), or an object of these",
     "outputs": f'a list in JSON of {MAX_EXTRA_OUTPUTS} entries at most, such as [{{"format": "webp", "width": 800}}]',
     "": 'an object, such as {"format": "webp", "width": 800}',
 }

@@ -21,17 +21,29 @@ def output_sizes(width: int, height: int, effective: Effective) -> tuple[Size, .
     Args:
         width: Of the upload, upright, in pixels, as is *height*.
         height: See *width*.
-        effective: What holds for the job.
+        effective: What holds for the job; the sizes are those of its region, where it has one.
 
     Raises:
         PipelineError: `options_invalid`, `image_too_large` or `format_limit_exceeded`.
     """
-    main = target_size(width, height, effective)
+    main = target_size(*part_size(width, height, effective), effective)
     sizes = main, *(extra_size(main, extra.width) for extra in effective.outputs)
     formats = effective.format, *(extra.format for extra in effective.outputs)
     for size, format_ in zip(sizes, formats, strict=True):
         _refuse_beyond(size, format_)
     return sizes
+
+
+def part_size(width: int, height: int, effective: Effective) -> Size:
+    """The size of what is worked on of *width* x *height* pixels; raises `options_invalid` for a region beyond them."""
+    region = effective.region
+    if region is None:
+        return width, height
+    if not region.within(width, height):
+        detail = f"The region {region} is not within the {width} x {height} pixels of the picture."
+        hint = "x and y count from the top left of the upright picture; x + width and y + height end within it."
+        raise InvalidOptionsError(detail, hint, wrong={("region",): "is not within the picture"})
+    return region.width, region.height
 
 
 def target_size(width: int, height: int, effective: Effective) -> Size:

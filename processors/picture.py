@@ -1,7 +1,7 @@
 """A decoded picture, and how one lies in memory that two processes share. No codecs, no files."""
 
 import struct
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Final, Literal, TypeAlias
 
 import cv2
@@ -10,6 +10,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from pipeline.formats import Format
+from pipeline.region import Region
 
 #: Samples of one depth; `uint8` counts to 255 and `uint16` to 65535.
 Pixels: TypeAlias = npt.NDArray[np.uint8 | np.uint16]
@@ -88,6 +89,15 @@ class Picture:
 
 
 _DTYPES: Final[dict[int, np.dtype[np.uint8 | np.uint16]]] = {8: np.dtype(np.uint8), 16: np.dtype(np.uint16)}
+
+
+def part(picture: Picture, region: Region | None) -> Picture:
+    """The part of *picture* that is worked on, with its own copy of the samples; all of it where *region* is None."""
+    if region is None:
+        return picture
+    here = slice(region.y, region.y + region.height), slice(region.x, region.x + region.width)
+    alpha = None if picture.alpha is None else picture.alpha[here].copy()
+    return replace(picture, pixels=picture.pixels[here].copy(), alpha=alpha)
 
 
 class Layout(BaseModel):

@@ -24,7 +24,7 @@ from processors.engines import Engine, NotFiniteError, Variant
 from processors.engines.kernels import Kernel
 from processors.enlarge import Steps, joins, resized
 from processors.gate import PictureGate, bounds_of
-from processors.picture import Layout, Picture, Pixels
+from processors.picture import Layout, Picture, Pixels, part
 from processors.render import prepared, render
 from processors.result import GateError, Made, Result, Try, metrics, side
 from processors.sandbox import Limits, Sandbox
@@ -102,10 +102,11 @@ class Upscaler:
         with watch("get"):
             data = await self._get(job)
         with watch("decode"):
-            picture = await self.sandbox.decode(
+            whole = await self.sandbox.decode(
                 data, limits=self.limits, metadata=effective.metadata, gray=effective.gray
             )
-        size, *_ = output_sizes(picture.width, picture.height, effective)
+        size, *_ = output_sizes(whole.width, whole.height, effective)
+        picture = part(whole, effective.region)
         source = await asyncio.to_thread(prepared, picture, denoise=self._denoise(effective))
         task = Task(source, size, effective, watch, on_stage, should_stop, urgent=job.lane == "interactive")
         async with self.equipment.budget.taken(size[0] * size[1], urgent=task.urgent, should_stop=should_stop):
