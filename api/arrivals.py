@@ -77,7 +77,7 @@ class Arrivals:
             raise empty()
         if size_bytes > self._max_bytes:
             raise too_large(self._max_bytes)
-        wishes = {"options": asked.options, "webhook": asked.webhook, "metadata": asked.metadata}
+        wishes = {name: getattr(asked, name) for name in ("options", "webhook", "metadata", "ephemeral")}
         return self._announcement({"filename": name, "size_bytes": size_bytes, "content_type": content_type, **wishes})
 
     def _announcement(self, fields: dict[str, Any]) -> UploadRequest:

@@ -81,17 +81,10 @@ class Estimates:
         self._limits = limits
 
     async def estimate(self, owner: str, arrival: Arrival) -> Estimate:
-        """What a job of *arrival* would be; raises why it would be refused, or fail before it is queued."""
-        wanted, key = arrival.wanted, reserved_key(new_job_id(), arrival.wanted.filename)
-        refuse_unknown_model(wanted.options.model, await live_reports(self._documents.workers, self._clock()))
-        header = await read_header(self._reading(arrival), wanted.size_bytes)
-        metadata = arrival.picture.metadata if isinstance(arrival.picture, ObjectInfo) else {}
-        prefixes = self._documents.prefixes
-        layers = await layers_of(prefixes, owner, key, asked=wanted.options, metadata=metadata)
-        options = resolve(layers, source_format=header.format)
-        effective = Effective.model_validate(options.effective)
-        refuse_unfit(header, effective, key, max_pixels=self._limits.pixels)
-        reason, queue = await self._queues.prospect(owner, options.effective)
+        """What a job of *arrival* would be; raises as `decided`."""
+        header, options = await self.decided(owner, arrival)
+        wanted, effective = arrival.wanted, Effective.model_validate(options.effective)
+        reason, queue = await self._queues.prospect(owner, options.effective, ephemeral=wanted.ephemeral)
         return Estimate(
             source=EstimatedSource(bytes=wanted.size_bytes, **asdict(header)),
             options=options,
@@ -100,6 +93,19 @@ class Estimates:
             status_reason=reason,
             limits=self._limits,
         )
+
+    async def decided(self, owner: str, arrival: Arrival) -> tuple[Header, JobOptions]:
+        """What ingest will find and decide; raises why *arrival* would be refused, or fail before it is queued."""
+        wanted, key = arrival.wanted, reserved_key(new_job_id(), arrival.wanted.filename)
+        refuse_unknown_model(wanted.options.model, await live_reports(self._documents.workers, self._clock()))
+        header = await read_header(self._reading(arrival), wanted.size_bytes)
+        metadata = arrival.picture.metadata if isinstance(arrival.picture, ObjectInfo) else {}
+        prefixes = self._documents.prefixes
+        layers = await layers_of(prefixes, owner, key, asked=wanted.options, metadata=metadata)
+        options = resolve(layers, source_format=header.format)
+        effective = Effective.model_validate(options.effective)
+        refuse_unfit(header, effective, key, max_pixels=self._limits.pixels, ephemeral=wanted.ephemeral)
+        return header, options
 
     def _reading(self, arrival: Arrival) -> ReadHead:
         picture = arrival.picture

@@ -60,9 +60,11 @@ class Queues:
         queue = await self._queue(job)
         return (await self.listed(job, shown)).model_copy(update={"queue": queue})
 
-    async def prospect(self, owner: str, effective: Mapping[str, Any]) -> tuple[str | None, Queue | None]:
+    async def prospect(
+        self, owner: str, effective: Mapping[str, Any], *, ephemeral: bool = False
+    ) -> tuple[str | None, Queue | None]:
         """What a job of the owner's with these options would wait for, were it queued now."""
-        now, lane = self._clock(), await lane_of(self._documents.jobs, owner)
+        now, lane = self._clock(), await lane_of(self._documents.jobs, owner, ephemeral=ephemeral)
         times = {"created_at": now, "updated_at": now, "queued_at": now}
         options, source = JobOptions(effective=dict(effective)), Source(bucket=UPLOADS_BUCKET, key="")
         job = Job(

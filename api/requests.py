@@ -136,6 +136,8 @@ MetadataName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$"
 Metadata = Annotated[dict[MetadataName, Annotated[str, StringConstraints(max_length=512)]], Field(max_length=32)]
 Owner = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 Prefix = Annotated[str, AfterValidator(_folder)]
+#: As JSON says it.
+Ephemeral = Annotated[bool, Field(strict=True)]
 PageLimit = Annotated[int, AfterValidator(lambda limit: max(1, min(MAX_PAGE, limit)))]
 _FILE: Final = {"type": "string", "contentMediaType": "application/octet-stream"}
 _JSON_TEXT: Final = {"type": "string", "contentMediaType": "application/json"}
@@ -154,6 +156,7 @@ class UploadRequest(_Request):
     options: Wishes = Field(default_factory=Options)
     webhook: WebhookUrl | None = None
     metadata: Metadata = Field(default_factory=dict)
+    ephemeral: Ephemeral = False
 
 
 class SubmissionForm(_Request):
@@ -165,6 +168,7 @@ class SubmissionForm(_Request):
     )
     webhook: WebhookUrl | None = None
     metadata: Annotated[Metadata, BeforeValidator(_from_text), WithJsonSchema(_JSON_TEXT)] = Field(default_factory=dict)
+    ephemeral: bool = False
 
     def announcement(self) -> dict[str, Any]:
         """The same wishes as fields of an `UploadRequest`, which is where names and sizes are checked."""
@@ -175,11 +179,12 @@ class SubmissionForm(_Request):
             "options": self.options,
             "webhook": self.webhook,
             "metadata": self.metadata,
+            "ephemeral": self.ephemeral,
         }
 
 
 class JobsQuery(_Request):
-    """Which jobs to list. `limit` is brought between 1 and 200."""
+    """Which jobs to list: the ephemeral ones, or all others. `limit` is brought between 1 and 200."""
 
     limit: PageLimit = 50
     cursor: Annotated[str, Field(max_length=100), AfterValidator(_decode_cursor)] | None = None
@@ -189,12 +194,13 @@ class JobsQuery(_Request):
     batch_id: Annotated[str, StringConstraints(max_length=100)] | None = None
     created_gte: AwareDatetime | None = None
     created_lt: AwareDatetime | None = None
+    ephemeral: bool = False
 
     @property
     def only(self) -> JobFilter:
         """What is wanted of the owner's jobs."""
         since = None if self.created_gte is None else first_job_id(self.created_gte)
-        return JobFilter(self.status, self.key, self.prefix, self.batch_id, since)
+        return JobFilter(self.status, self.key, self.prefix, self.batch_id, since, self.ephemeral)
 
     @property
     def before(self) -> str | None:

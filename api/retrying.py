@@ -22,7 +22,8 @@ async def retry_job(documents: Documents, relay: Relay, owner: str, job_id: str,
         if not job.terminal and job.status is not Status.AWAITING_UPLOAD:
             return job
         await _refuse_unusable(documents.sources, job)
-        queued = retry(job, clock(), lane=await lane_of(documents.jobs, owner))
+        lane = await lane_of(documents.jobs, owner, ephemeral=job.ephemeral)
+        queued = retry(job, clock(), lane=lane)
         if await queue(documents.jobs, relay, queued):
             return queued
     raise _not_retryable("The job changes faster than it can be retried.", "Try again.", retryable=True)

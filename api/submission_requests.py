@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, RootModel, StringConstraints,
 from api.answers import FieldError
 from api.filenames import clean_filename
 from api.problems import InvalidRequestError
-from api.requests import Filename, Metadata, WebhookUrl, Wishes
+from api.requests import Ephemeral, Filename, Metadata, WebhookUrl, Wishes
 from pipeline import formats
 from pipeline.options import MAX_KEY_BYTES, Options
 
@@ -34,6 +34,7 @@ class _Wished(BaseModel):
     options: Wishes = Field(default_factory=Options)
     webhook: WebhookUrl | None = None
     metadata: Metadata = Field(default_factory=dict)
+    ephemeral: Ephemeral = False
 
 
 class InlineSubmission(_Wished):

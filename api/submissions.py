@@ -122,6 +122,7 @@ class Submissions:
             options=JobOptions(requested=wanted.options.model_dump(mode="json", exclude_none=True)),
             metadata=wanted.metadata,
             webhook=wanted.webhook,
+            ephemeral=wanted.ephemeral,
         )
         await self._documents.jobs.insert(job)
         log.info("job.announced", job_id=making.id, bytes=wanted.size_bytes)

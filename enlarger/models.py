@@ -118,6 +118,7 @@ class Job(Answer):
     quality: Mapping[str, Any] | None = None
     notes: tuple[str, ...] = ()
     error: Failure | None = None
+    ephemeral: bool = False
     metadata: Mapping[str, Any] = {}
 
     @property

@@ -211,12 +211,13 @@ class Intake:
             layers = await layers_of(self._prefixes, job.owner, source.key, asked=asked, metadata=info.metadata)
             options = resolve(layers, source_format=header.format)
             effective = Effective.model_validate(options.effective)
-            refuse_unfit(header, effective, source.key, max_pixels=self._limits.pixels)
+            refuse_unfit(header, effective, source.key, max_pixels=self._limits.pixels, ephemeral=job.ephemeral)
         except PipelineError as error:
             if error.retryable:
                 raise  # an outage of ours says nothing of the upload
             return reject(job, self._clock(), source=source, options=options, error=error)
-        return enqueue(job, self._clock(), source=measured, options=options, lane=await lane_of(self._jobs, job.owner))
+        lane = await lane_of(self._jobs, job.owner, ephemeral=job.ephemeral)
+        return enqueue(job, self._clock(), source=measured, options=options, lane=lane)
 
     async def _header(self, source: Source, head: bytes) -> Header:
         if (source.bytes or 0) > self._limits.upload_bytes:

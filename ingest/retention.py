@@ -7,6 +7,7 @@ from typing import Final
 import structlog
 
 from ingest.intake import LOOK_BACK_JOBS
+from pipeline import ephemeral
 from pipeline.clock import Clock
 from pipeline.errors import PipelineError
 from pipeline.identity import job_of_key, owner_of
@@ -123,14 +124,14 @@ class Retention:
         return Due(policy, aged, await self._returned(policy, now), forgotten)
 
     async def _ended(self, policy: Policy, now: datetime) -> list[Job]:
-        found: list[Job] = []
+        found = await self.store.ended_ephemeral(now - ephemeral.KEPT, limit=JOBS_PER_PASS)
         for owner, days in policy.owners.items():
             if days and len(found) < JOBS_PER_PASS:
                 found += await self.store.ended(owner, cutoff(now, days), limit=JOBS_PER_PASS - len(found))
         if policy.days and len(found) < JOBS_PER_PASS:
             before, limit = cutoff(now, policy.days), JOBS_PER_PASS - len(found)
             found += await self.store.ended_announced(before, besides=policy.owners.keys(), limit=limit)
-        return found
+        return list({job.id: job for job in found}.values())  # an owner's days may find an ephemeral one again
 
     async def _returned(self, policy: Policy, now: datetime) -> list[SourceRecord]:
         """Those due, found a page at a time: many that their owners keep must not hide the others."""
@@ -154,7 +155,7 @@ class Retention:
     async def _retire(self, job: Job, policy: Policy, now: datetime) -> dict[str, int]:
         """Remove the objects of a job, then say so in it; how many of each there were."""
         try:
-            return await self._remove(job, cutoff(now, policy.days_of(job)))
+            return await self._remove(job, policy.before(job, now) or now)  # what is due has such a moment
         except PipelineError:  # an outage: the next pass comes
             raise
         except Exception:  # one object that cannot be removed must not keep the others

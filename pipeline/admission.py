@@ -36,8 +36,8 @@ async def layers_of(
     return [("request", asked), ("metadata", from_metadata(metadata)), *folders]
 
 
-def refuse_unfit(header: Header, effective: Effective, key: str, *, max_pixels: int) -> None:
+def refuse_unfit(header: Header, effective: Effective, key: str, *, max_pixels: int, ephemeral: bool) -> None:
     """Raise why such a picture cannot be enlarged in that way."""
     headers.check_limits(header, max_pixels=max_pixels)
-    headers.check_outputs(header, effective)
+    headers.check_outputs(header, effective, ephemeral=ephemeral)
     extra_keys(key, effective)

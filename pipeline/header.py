@@ -95,17 +95,17 @@ def check_limits(header: Header, *, max_pixels: int) -> None:
         )
 
 
-def check_outputs(header: Header, effective: Effective) -> None:
+def check_outputs(header: Header, effective: Effective, *, ephemeral: bool = False) -> None:
     """Raise what `output_sizes` raises, where it does so whichever way round the picture is."""
     if header.width is None or header.height is None:
         return
-    if header.format not in UNTURNED or not _possible(header.height, header.width, effective):
-        output_sizes(header.width, header.height, effective)
+    if header.format not in UNTURNED or not _possible(header.height, header.width, effective, ephemeral=ephemeral):
+        output_sizes(header.width, header.height, effective, ephemeral=ephemeral)
 
 
-def _possible(width: int, height: int, effective: Effective) -> bool:
+def _possible(width: int, height: int, effective: Effective, *, ephemeral: bool) -> bool:
     try:
-        output_sizes(width, height, effective)
+        output_sizes(width, height, effective, ephemeral=ephemeral)
     except PipelineError:
         return False
     return True

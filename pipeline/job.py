@@ -171,6 +171,8 @@ class Job(Record):
     notes: tuple[str, ...] = ()
     error: Failure | None = None
     batch_id: str | None = None
+    #: Its objects go soon after its end (`pipeline.ephemeral`).
+    ephemeral: bool = False
     metadata: dict[str, str] = {}
     webhook: str | None = None
 

@@ -11,8 +11,10 @@ from pipeline.topology import Lane
 INTERACTIVE_JOBS: Final = 8
 
 
-async def lane_of(jobs: JobStore, owner: str) -> Lane:
-    """The lane of the owner's next run."""
+async def lane_of(jobs: JobStore, owner: str, *, ephemeral: bool = False) -> Lane:
+    """The lane of the owner's next run; somebody sits and waits for one that is *ephemeral*."""
+    if ephemeral:
+        return "interactive"
     waiting = await jobs.unfinished(owner, limit=INTERACTIVE_JOBS)
     return "interactive" if waiting < INTERACTIVE_JOBS else "bulk"
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final, Literal
 
+from pipeline import ephemeral
 from pipeline.identity import job_of_key, moment_of, reserved_prefix
 from pipeline.job import Failure, Job, Record
 from pipeline.ports.documents import SourceRecord
@@ -21,7 +22,7 @@ RETENTION_SUBJECT: Final = "ask.retention"
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """For how many days the objects of a job that has ended are kept; 0 keeps them.
+    """For how many days the objects of a job that has ended are kept; 0 keeps them. Ephemeral ones are in no case.
 
     Args:
         days: Of announced jobs, whose uploads lie under `jobs/`.
@@ -47,10 +48,17 @@ class Policy:
 
     def due(self, job: Job, now: datetime) -> bool:
         """Whether the objects of *job* have had their time, and are not gone yet."""
-        days = self.days_of(job)
-        if not days or not job.terminal or job.completed_at is None or job.removed_at is not None:
+        before = self.before(job, now)
+        if before is None or not job.terminal or job.completed_at is None or job.removed_at is not None:
             return False
-        return job.completed_at < cutoff(now, days)
+        return job.completed_at < before
+
+    def before(self, job: Job, now: datetime) -> datetime | None:
+        """Of jobs such as *job*, those that ended before this have had their time; None: none ever has."""
+        if job.ephemeral:
+            return now - ephemeral.KEPT
+        days = self.days_of(job)
+        return cutoff(now, days) if days else None
 
 
 def cutoff(now: datetime, days: int) -> datetime:

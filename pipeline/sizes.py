@@ -4,6 +4,7 @@ from fractions import Fraction
 from math import floor
 from typing import Final, TypeAlias
 
+from pipeline import ephemeral as ephemerals
 from pipeline.errors import PipelineError
 from pipeline.formats import MAX_PIXELS, MAX_SIDE_PX, Written
 from pipeline.options import Effective, InvalidOptionsError
@@ -15,13 +16,14 @@ MAX_FACTOR: Final = 16
 MAX_OUTPUT_PIXELS: Final = 1 << 29
 
 
-def output_sizes(width: int, height: int, effective: Effective) -> tuple[Size, ...]:
+def output_sizes(width: int, height: int, effective: Effective, *, ephemeral: bool = False) -> tuple[Size, ...]:
     """The sizes of all outputs, the main one first.
 
     Args:
         width: Of the upload, upright, in pixels, as is *height*.
         height: See *width*.
         effective: What holds for the job; the sizes are those of its region, where it has one.
+        ephemeral: The job is, and may make less.
 
     Raises:
         PipelineError: `options_invalid`, `image_too_large` or `format_limit_exceeded`.
@@ -31,6 +33,8 @@ def output_sizes(width: int, height: int, effective: Effective) -> tuple[Size, .
     formats = effective.format, *(extra.format for extra in effective.outputs)
     for size, format_ in zip(sizes, formats, strict=True):
         _refuse_beyond(size, format_)
+    if ephemeral:
+        ephemerals.refuse_beyond(sizes)
     return sizes
 
 

@@ -85,6 +85,7 @@ class JobOut(Wire):
     notes: tuple[str, ...]
     error: Failure | None
     batch_id: str | None
+    ephemeral: bool
     metadata: dict[str, str]
     urls: Urls
 

@@ -105,7 +105,7 @@ class Upscaler:
             whole = await self.sandbox.decode(
                 data, limits=self.limits, metadata=effective.metadata, gray=effective.gray
             )
-        size, *_ = output_sizes(whole.width, whole.height, effective)
+        size, *_ = output_sizes(whole.width, whole.height, effective, ephemeral=job.ephemeral)
         picture = part(whole, effective.region)
         source = await asyncio.to_thread(prepared, picture, denoise=self._denoise(effective))
         task = Task(source, size, effective, watch, on_stage, should_stop, urgent=job.lane == "interactive")

@@ -96,6 +96,8 @@ async def _made(request: Request[Services], asked: Asked, making: Making) -> Job
     if making.made:
         return await find(services["documents"].jobs, owner, making.id)
     async with services["arrivals"].opened(owner, asked) as arrival:
+        if arrival.wanted.ephemeral:  # it may make little: better said now than by a job that fails
+            await services["estimates"].decided(owner, arrival)
         return await services["submissions"].receive(owner, arrival, making)
 
 

@@ -63,6 +63,7 @@ class MemoryJobs:
             and only.status in (None, job.status)
             and only.key in (None, job.source.key)
             and only.batch_id in (None, job.batch_id)
+            and only.ephemeral in (None, job.ephemeral)
             and job.source.key.startswith(only.prefix or "")
             and job.id >= (only.since or "")
         ]

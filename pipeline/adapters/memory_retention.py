@@ -39,6 +39,11 @@ class MemoryRetention:
         """See `RetentionStore.ended_announced`."""
         return self._ended(before, lambda job: announced(job) and job.owner not in besides)[:limit]
 
+    async def ended_ephemeral(self, before: datetime, *, limit: int) -> list[Job]:
+        """See `RetentionStore.ended_ephemeral`."""
+        found = self._ended(before, lambda job: job.ephemeral)
+        return sorted(found, key=lambda job: (job.completed_at, job.id))[:limit]
+
     async def returned(self, before: datetime, *, limit: int, after: SourceRecord | None = None) -> list[SourceRecord]:
         """See `RetentionStore.returned`."""
         present = [record for record in self.sources.records.values() if record.retained and not record.deleted]

@@ -42,6 +42,7 @@ INDEXES: Final[Mapping[str, Sequence[IndexModel]]] = {
     "jobs": (
         IndexModel([("owner", ASCENDING), ("_id", DESCENDING)], name="owner_newest"),
         IndexModel([("owner", ASCENDING), ("status", ASCENDING), ("_id", DESCENDING)], name="owner_status_newest"),
+        IndexModel([("owner", ASCENDING), ("ephemeral", ASCENDING), ("_id", DESCENDING)], name="owner_lasting_newest"),
         IndexModel([("owner", ASCENDING), ("source.key", ASCENDING), ("_id", DESCENDING)], name="owner_key_newest"),
         IndexModel([("outbox.id", ASCENDING)], name="outbox_id", sparse=True),
         IndexModel([("status", ASCENDING), ("expires_at", ASCENDING)], name="status_expiry"),
@@ -49,6 +50,11 @@ INDEXES: Final[Mapping[str, Sequence[IndexModel]]] = {
         IndexModel([("lane", ASCENDING), ("started_at", DESCENDING)], name="lane_started"),
         IndexModel([("batch_id", ASCENDING), ("status", ASCENDING)], name="batch_status"),
         IndexModel([("removed_at", ASCENDING), ("source.key", ASCENDING)], name="removed_key"),
+        IndexModel(
+            [("removed_at", ASCENDING), ("completed_at", ASCENDING)],
+            name="ephemeral_ended",
+            partialFilterExpression={"ephemeral": True},
+        ),
         IndexModel(
             [("lane", ASCENDING), ("status", ASCENDING), ("queued_at", ASCENDING), ("_id", ASCENDING)],
             name="lane_status_queued",

@@ -1,11 +1,13 @@
 """Which jobs a page is made of, as a query of MongoDB."""
 
-from typing import Any
+from typing import Any, Final
 
 from pipeline.ports.documents import JobFilter
 
 #: Behind every key that begins with a prefix: keys are UTF-8, and this is their last character.
 _LAST = "\U0010ffff"
+#: What is stored of a job that is not ephemeral; earlier versions stored nothing.
+LASTING: Final = {"$in": [False, None]}
 
 
 def chosen(owner: str, before: str | None, only: JobFilter) -> dict[str, Any]:
@@ -17,6 +19,7 @@ def chosen(owner: str, before: str | None, only: JobFilter) -> dict[str, Any]:
         "status": only.status and only.status.value,
         "source.key": _spoken(keys),
         "batch_id": only.batch_id,
+        "ephemeral": only.ephemeral if only.ephemeral is not False else LASTING,
     }
     return {"owner": owner, **_spoken(said)}
 

@@ -55,6 +55,10 @@ class MongoRetention:
             query["owner"] = {"$nin": list(besides)}
         return [job for job in await self._found(query, "source.key", limit) if announced(job)]
 
+    async def ended_ephemeral(self, before: datetime, *, limit: int) -> list[Job]:
+        """See `RetentionStore.ended_ephemeral`."""
+        return await self._found({"ephemeral": True, **_whole(before)}, "completed_at", limit)
+
     async def returned(self, before: datetime, *, limit: int, after: SourceRecord | None = None) -> list[SourceRecord]:
         """See `RetentionStore.returned`."""
         query: Document = {"retained": True, "deleted": False, "sequencer": {"$lt": sequencer_at(before)}}

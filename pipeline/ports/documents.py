@@ -47,6 +47,7 @@ class JobFilter:
         prefix: What the key of their upload begins with.
         batch_id: The batch that they belong to.
         since: The least id.
+        ephemeral: Whether they are.
     """
 
     status: Status | None = None
@@ -54,6 +55,7 @@ class JobFilter:
     prefix: str | None = None
     batch_id: str | None = None
     since: str | None = None
+    ephemeral: bool | None = None
 
 
 EVERY: Final = JobFilter()

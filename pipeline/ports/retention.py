@@ -23,6 +23,9 @@ class RetentionStore(Protocol):
     async def ended_announced(self, before: datetime, *, besides: Collection[str], limit: int) -> list[Job]:
         """The same, of jobs with a reserved key, of all owners besides those."""
 
+    async def ended_ephemeral(self, before: datetime, *, limit: int) -> list[Job]:
+        """The same, of the ephemeral jobs of all owners, by their end."""
+
     async def returned(self, before: datetime, *, limit: int, after: SourceRecord | None = None) -> list[SourceRecord]:
         """Uploads that were put again, byte for byte, before that, after retention had removed them.
 

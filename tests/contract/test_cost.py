@@ -81,9 +81,16 @@ async def test_a_job_costs_at_most_seven_document_writes_and_four_object_calls(s
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize(("wanted", "index"), [({}, "owner_newest"), ({"status": "queued"}, "owner_status_newest")])
+@pytest.mark.parametrize(
+    ("wanted", "index"),
+    [
+        ({}, "owner_newest"),
+        ({"ephemeral": {"$in": [False, None]}}, "owner_lasting_newest"),
+        ({"status": "queued"}, "owner_status_newest"),
+    ],
+)
 async def test_a_page_of_the_list_is_read_off_an_index_in_its_order(
-    servers: Servers, wanted: dict[str, str], index: str
+    servers: Servers, wanted: dict[str, Any], index: str
 ) -> None:
     query = {"owner": "default", **wanted}
     async with mongo.connect(servers.root.mongo) as client:

@@ -224,6 +224,21 @@ async def test_a_page_can_be_of_a_folder_of_a_batch_and_of_a_time(jobs: JobStore
     assert last == []
 
 
+async def test_ephemeral_jobs_are_told_from_all_others(jobs: JobStore) -> None:
+    lasting, ephemeral = (
+        sorted((a_job() for _ in range(3)), key=lambda job: job.id, reverse=True),
+        a_job(ephemeral=True),
+    )
+    for job in (*lasting, ephemeral):
+        await jobs.insert(job)
+    assert await jobs.page("default", limit=9, only=JobFilter(ephemeral=True)) == [ephemeral]
+    others = JobFilter(ephemeral=False)
+    assert await jobs.page("default", limit=2, only=others) == lasting[:2]
+    assert await jobs.page("default", limit=9, only=others, before=lasting[0].id) == lasting[1:]
+    assert len(await jobs.page("default", limit=9)) == 4
+    assert await jobs.page("nobody", limit=9, only=others) == []
+
+
 async def test_unfinished_jobs_are_counted_up_to_a_limit(jobs: JobStore) -> None:
     for status in Status:
         await jobs.insert(a_job(status))

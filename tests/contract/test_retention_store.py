@@ -116,6 +116,18 @@ async def test_announced_jobs_come_from_all_owners_but_those_with_a_value_of_the
     assert ids(await stores.retention.ended_announced(NOW, besides=(), limit=1)) == ids([first])
 
 
+async def test_ephemeral_jobs_of_all_owners_come_by_their_end(stores: Opened) -> None:
+    later, first = [await stores.ended(days, owner, ephemeral=True) for days, owner in ((8, "alice"), (9, "bob"))]
+    await stores.ended(9)
+    await stores.ended(6, ephemeral=True)
+    await stores.ended(9, ephemeral=True, status=Status.PROCESSING, completed_at=None)
+    gone = await stores.ended(9, ephemeral=True)
+    assert await stores.documents.jobs.save(retire(gone, NOW))
+    before = NOW - timedelta(days=7)
+    assert ids(await stores.retention.ended_ephemeral(before, limit=10)) == ids([first, later])
+    assert ids(await stores.retention.ended_ephemeral(before, limit=1)) == ids([first])
+
+
 async def test_jobs_without_objects_come_longest_ago_first(stores: Opened) -> None:
     jobs = [await stores.ended(20, key=f"{number}.png") for number in range(3)]
     for job, days in zip(jobs, (1, 3, 2), strict=True):

@@ -62,12 +62,14 @@ class Desk:
         assert record.job_id is not None
         return self.jobs.jobs[record.job_id]
 
-    async def announce(self, *, options: dict[str, Any] | None = None, owner: str = DEFAULT_OWNER) -> Job:
+    async def announce(
+        self, *, options: dict[str, Any] | None = None, owner: str = DEFAULT_OWNER, ephemeral: bool = False
+    ) -> Job:
         """A job that waits for its upload, as the API stores it."""
         id_ = new_job_id()
         source = Source(bucket="uploads", key=reserved_key(id_, "a.png"))
         asked = JobOptions(requested=options or {})
-        job = a_job(Status.AWAITING_UPLOAD, id=id_, owner=owner, source=source, options=asked)
+        job = a_job(Status.AWAITING_UPLOAD, id=id_, owner=owner, source=source, options=asked, ephemeral=ephemeral)
         assert await self.jobs.insert(job)
         return job
 

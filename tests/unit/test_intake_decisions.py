@@ -205,6 +205,27 @@ async def test_a_picture_that_may_lie_on_its_side_is_queued_where_one_way_up_is_
     assert (await desk.send("@w800/a.png", picture(8, 600))).status is Status.QUEUED
 
 
+async def test_an_ephemeral_job_goes_by_the_interactive_lane_however_many_wait(desk: Desk) -> None:
+    for number in range(INTERACTIVE_JOBS + 1):
+        await desk.send(f"{number}.png")
+    job = await desk.announce(options={"model": "lanczos"}, ephemeral=True)
+    assert (await desk.send(job.source.key)).lane == "interactive"
+    assert (await desk.send("more.png")).lane == "bulk"
+
+
+async def test_an_ephemeral_job_makes_little_or_nothing(desk: Desk) -> None:
+    within, beyond = {"width": 4000, "height": 4000}, {"width": 4000, "height": 4001}
+    extra = within | {"outputs": [{"format": "webp", "width": 1}]}
+    for options, ephemeral, code in ((within, True, None), (beyond, True, "image_too_large"), (beyond, False, None)):
+        job = await desk.announce(options=options, ephemeral=ephemeral)
+        sent = await desk.send(job.source.key, picture(1000, 1000))
+        assert (sent.error and sent.error.code) == code
+    job = await desk.announce(options=extra, ephemeral=True)
+    failed = await desk.send(job.source.key, picture(1000, 1000))
+    assert failed.error is not None
+    assert failed.error.detail == "The outputs would have 16000001 pixels; an ephemeral job makes 16000000 at most."
+
+
 async def test_an_owner_waits_in_the_interactive_lane_until_too_many_jobs_are_unfinished(desk: Desk) -> None:
     lanes = [(await desk.send(f"{number}.png")).lane for number in range(INTERACTIVE_JOBS + 2)]
     assert lanes == ["interactive"] * INTERACTIVE_JOBS + ["bulk"] * 2

@@ -188,6 +188,34 @@ async def test_the_setting_is_for_announced_jobs_and_an_owner_may_keep_theirs(ho
     assert house.held() == []
 
 
+@pytest.mark.parametrize("days", [0, DAYS])
+async def test_what_an_ephemeral_job_has_goes_an_hour_after_its_end_and_nothing_else_does(
+    house: House, days: int
+) -> None:
+    house.owners, house.days = {"default": days}, 0
+    await house.upload()
+    await house.finish()
+    key = (await house.desk.announce(ephemeral=True)).source.key
+    await house.upload(key)
+    job = await house.finish(key)
+    house.age_days = 0.9 / 24
+    assert (await house.retention().run()).jobs == 0
+    house.age_days = 1.1 / 24
+    report = await house.retention().run()
+    assert (report.jobs, report.uploads, report.outputs, report.keys) == (1, 1, 1, (key,))
+    assert house.held() == [f"outputs/{KEY}", f"uploads/{KEY}"]
+    house.age_days += DOCUMENT_DAYS
+    assert (await house.retention().run()).documents == 1
+    assert job.id not in house.desk.jobs.jobs
+
+
+async def test_an_ephemeral_job_that_an_owners_days_find_too_is_counted_once(house: House) -> None:
+    key = (await house.desk.announce(ephemeral=True)).source.key
+    await house.upload(key)
+    await house.finish(key)
+    assert ((await house.retention().forecast()).jobs, (await house.retention().run()).jobs) == (1, 1)
+
+
 async def test_the_error_file_of_a_failed_job_goes_with_its_upload(house: House) -> None:
     await house.upload(body=b"no picture")
     assert house.held() == [f"outputs/{KEY}.error.json", f"uploads/{KEY}"]

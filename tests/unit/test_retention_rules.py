@@ -53,6 +53,15 @@ def test_a_job_is_due_when_it_has_ended_and_its_own_rule_says_so(
     assert not policy.due(job.model_copy(update={"completed_at": None}), now)
 
 
+@pytest.mark.parametrize("policy", [Policy(), Policy(1), Policy(owners={"default": 0}), Policy(owners={"default": 9})])
+@pytest.mark.parametrize(("minutes", "due"), [(59, False), (61, True)])
+def test_an_ephemeral_job_has_an_hour_whatever_the_rules(policy: Policy, minutes: int, due: bool) -> None:  # noqa: FBT001
+    job = a_job(Status.SUCCEEDED, ephemeral=True, completed_at=NOON - timedelta(minutes=minutes))
+    assert policy.due(job, NOON) is due
+    assert not policy.due(job.model_copy(update={"status": Status.PROCESSING}), NOON)
+    assert not Policy().due(job.model_copy(update={"ephemeral": False}), NOON)
+
+
 @given(moments, spans, spans)
 def test_an_owners_own_value_comes_before_the_setting_in_both_directions(now: datetime, days: int, own: int) -> None:
     id_ = new_job_id()

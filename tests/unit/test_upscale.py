@@ -153,6 +153,16 @@ async def test_the_metric_document_has_every_promised_field(studio: Studio) -> N
     assert metrics["peak_bytes"] > 1_000_000
 
 
+async def test_an_ephemeral_job_whose_size_was_not_known_before_makes_no_more_than_it_may(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.ephemeral.MAX_PIXELS", 96 * 72 - 1)
+    job = await studio.job()
+    assert (await studio.run(job)).outputs[0].width == 96
+    with pytest.raises(PipelineError, match="an ephemeral job makes 6911 at most"):
+        await studio.run(job.model_copy(update={"ephemeral": True}))
+
+
 async def test_every_stage_is_timed_and_the_slow_ones_are_told(studio: Studio) -> None:
     await studio.run(await studio.job())
     assert list(studio.watch.seconds) == list(STAGES)
