@@ -9,13 +9,14 @@ from api.queues import Queues
 from api.workers import live_reports, refuse_unknown_model
 from pipeline.admission import ReadHead, layers_of, read_header, refuse_unfit
 from pipeline.clock import Clock
+from pipeline.errors import PipelineError
 from pipeline.header import Header
 from pipeline.identity import new_job_id, reserved_key
 from pipeline.job import JobOptions
 from pipeline.layers import resolve
 from pipeline.options import Effective
 from pipeline.ports.documents import Documents
-from pipeline.ports.objects import ObjectInfo, ObjectStore
+from pipeline.ports.objects import ObjectInfo, ObjectMissingError, ObjectStore, PreconditionError
 from pipeline.sizes import MAX_FACTOR, MAX_OUTPUT_PIXELS, output_sizes
 from pipeline.topology import UPLOADS_BUCKET
 from pipeline.wire import Queue, Wire
@@ -113,7 +114,11 @@ class Estimates:
             key, etag = picture.key, picture.etag
 
             async def read(first_bytes: int) -> bytes:
-                return (await self._objects.read(UPLOADS_BUCKET, key, first_bytes=first_bytes, if_match=etag))[1]
+                try:
+                    return (await self._objects.read(UPLOADS_BUCKET, key, first_bytes=first_bytes, if_match=etag))[1]
+                except (ObjectMissingError, PreconditionError):
+                    detail, hint = "The object was deleted or replaced at this moment.", "Ask again."
+                    raise PipelineError(detail, code="object_missing", hint=hint) from None
 
             return read
         file = picture

@@ -25,6 +25,7 @@ from api.live.hub import Hub
 from api.live.telling import telling
 from api.metrics import Metrics
 from api.preferences import Patience, Pause
+from api.previews import Previews
 from api.progress import LiveProgress
 from api.queues import Queues
 from api.submissions import Submissions
@@ -54,6 +55,7 @@ class Services(TypedDict):
     batches: Batches
     patience: Patience
     estimates: Estimates
+    previews: Previews
     progress: LiveProgress
     live: Hub
     servers: Servers
@@ -105,6 +107,7 @@ async def wire(  # noqa: PLR0913 - the ports, and what differs between installat
     limits = Limits(upload_bytes=max_upload_bytes, pixels=max_pixels)
     arrivals = Arrivals(documents, objects, Fetcher(egress, max_bytes=max_upload_bytes), max_bytes=max_upload_bytes)
     submissions = Submissions(documents, objects, presigner, relay, clock=clock)
+    estimates = Estimates(documents, objects, queues, clock=clock, limits=limits)
     return Services(
         documents=documents,
         objects=objects,
@@ -115,7 +118,8 @@ async def wire(  # noqa: PLR0913 - the ports, and what differs between installat
         batches=Batches(documents, arrivals, submissions, relay, clock=clock, public_url=public_url),
         once=Once(documents.claims, clock=clock),
         patience=Patience(documents.jobs, pause=pause),
-        estimates=Estimates(documents, objects, queues, clock=clock, limits=limits),
+        estimates=estimates,
+        previews=Previews(objects, submissions, estimates),
         arrivals=arrivals,
         progress=progress,
         live=live,

@@ -41,7 +41,7 @@ def _read(value: object) -> Region:
             return Region.model_validate({name: _whole(number) for name, number in value.items()})
         except ValidationError:
             pass
-    raise ValueError("should be a region")
+    raise ValueError("should be a part of the picture: x,y,width,height in pixels")
 
 
 def _whole(number: object) -> object:

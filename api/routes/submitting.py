@@ -75,6 +75,12 @@ async def submit_job(request: Request[Services]) -> Response:
         return await _estimated(request)
     async with _asked(request) as asked, services["once"].making(request, asked) as making:
         job = await _made(request, asked, making)
+    return await ended_or_accepted(request, job, making)
+
+
+async def ended_or_accepted(request: Request[Services], job: Job, making: Making) -> Response:
+    """200 with *job* where it ends as soon as the request would wait for it, else 202."""
+    services = request.state
     seconds, applied = preferences.preferred(request)
     job = await services["patience"].ended(job, seconds)
     shown = show(job, services["progress"], public_url=services["public_url"])
