@@ -25,6 +25,7 @@ from api.routes import (
     dead,
     lanes,
     live,
+    objects,
     prefixes,
     previews,
     reading,
@@ -60,6 +61,7 @@ def _upload_limit(services: Services) -> int:
 
 TABLE: Final = (
     resource("/v1/uploads", POST=submitting.announce_upload),
+    resource("/v1/objects", POST=objects.sign_objects, limit=lambda _: objects.BODY_BYTES),
     resource("/v1/jobs", GET=reading.list_jobs, POST=submitting.submit_job, limit=_upload_limit),
     resource("/v1/jobs/events", GET=live.follow_jobs),
     resource("/v1/jobs/{job_id}", GET=reading.read_job),

@@ -6,7 +6,7 @@ from typing import Literal
 
 import structlog
 
-from ingest.notice import Notice, ignored, parse
+from ingest.notice import Notice, parse
 from pipeline import header as headers
 from pipeline.admission import layers_of, read_header, refuse_unfit
 from pipeline.clock import Clock
@@ -16,6 +16,7 @@ from pipeline.failures import write_error_file
 from pipeline.header import Header
 from pipeline.identity import job_of_key, owner_of
 from pipeline.job import Job, JobOptions, Source, Status, TransitionError, cancel, enqueue, reject
+from pipeline.keys import ignored
 from pipeline.layers import resolve
 from pipeline.options import Effective
 from pipeline.options import parse as parse_options

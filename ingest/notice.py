@@ -15,7 +15,6 @@ REMOVED: Final = "s3:ObjectRemoved:"
 _MINIO: Final = "minio:s3"
 #: Moments whose nanoseconds fill at most the 16 digits of a sequencer: a longer or a negative one would sort wrongly.
 _Moment = Annotated[AwareDatetime, Field(ge=datetime(1970, 1, 1, tzinfo=UTC), lt=datetime(2500, 1, 1, tzinfo=UTC))]
-_IGNORED_NAMES: Final = frozenset({"Thumbs.db", "desktop.ini"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +99,3 @@ def _fixed_width(sequencer: str) -> str:
 def _by_time(moment: datetime, count: int) -> str:
     """Nanoseconds like MinIO's; *count* stays below the millisecond, so that a listing's time is the same version's."""
     return f"{int(moment.timestamp()) * 10**9 + count % 10**6:016X}"
-
-
-def ignored(key: str) -> bool:
-    """Keys that nobody wants enlarged: folder markers, dotfiles, half uploads, indexer files."""
-    segments = key.split("/")
-    name = segments[-1]
-    hidden = any(segment.startswith(".") or segment == "@eaDir" for segment in segments)
-    return hidden or not name or name in _IGNORED_NAMES or name.endswith(".part")

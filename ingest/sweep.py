@@ -8,11 +8,12 @@ from typing import Final
 import structlog
 
 from ingest.intake import Intake, at_once, newer, resumable
-from ingest.notice import Notice, ignored
+from ingest.notice import Notice
 from pipeline.clock import Clock
 from pipeline.errors import PipelineError, RetryLaterError
 from pipeline.events import Message, terminal_message, work_message
 from pipeline.job import Failure, Job, expire
+from pipeline.keys import ignored
 from pipeline.lease import USUAL, Lease
 from pipeline.outbox import Relay
 from pipeline.ports.bus import Bus, MessageTooLargeError

@@ -7,8 +7,6 @@ from pipeline.topology import OUTPUTS_BUCKET, UPLOADS_BUCKET
 
 #: Error files lie beside outputs: ingest writes them, a later success removes them.
 ERROR_FILES: Final = f"{OUTPUTS_BUCKET}/*.error.json"
-#: Where announced uploads go, as `pipeline.identity.reserved_key` has it.
-ANNOUNCED: Final = f"{UPLOADS_BUCKET}/jobs/*"
 #: Objects that prove the notification targets; ingest ignores keys with a dot in front.
 CANARIES: Final = f"{UPLOADS_BUCKET}/.enlarger-canary/*"
 
@@ -32,9 +30,9 @@ POLICIES: Final[dict[str, dict[str, Any]]] = {
         allow("DeleteObject", ERROR_FILES),
     ),
     "api": _policy(
-        allow("PutObject", ANNOUNCED),
-        allow("GetObject", f"{UPLOADS_BUCKET}/*"),  # one that is there becomes a job by a copy; a dialect shows its own
-        allow("PutObject DeleteObject", CANARIES),
+        # it signs uploads to any key, of its owner; one that is there becomes a job by a copy; a dialect shows its own
+        allow("GetObject PutObject", f"{UPLOADS_BUCKET}/*"),
+        allow("DeleteObject", CANARIES),
         allow("GetObject", f"{OUTPUTS_BUCKET}/*"),
     ),
     PARENT: _policy(*reach("~")),  # what it makes for one home can never reach more than this

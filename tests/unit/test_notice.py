@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.notice import Notice, ignored, parse
+from ingest.notice import Notice, parse
 from pipeline.errors import UnparseableError
+from pipeline.keys import ignored
 
 SEQUENCER = "18A1B2C3D4E5F607"
 ETAG = "9e107d9d372bb6826bd81d3542a419d6"

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.filenames import MAX_BYTES, clean_filename
-from ingest.notice import ignored
 from pipeline.identity import job_of_key, new_job_id, reserved_key
+from pipeline.keys import ignored
 
 NAMES = st.text(max_size=400) | st.text(alphabet="aé漢. /\\\u202e\u200d\n\x00~@\U0001f600\u0301\u3000", max_size=300)
 
