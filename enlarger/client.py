@@ -14,6 +14,7 @@ from enlarger.endpoints import Endpoints
 from enlarger.errors import EnlargerError, retry_after
 from enlarger.listening import Listener
 from enlarger.models import Job, Metrics, Model, ModelList, Page, Upload, Why
+from enlarger.objects import Objects
 from enlarger.retries import BACKOFF_SECONDS, persist, polling_waits
 from enlarger.submitting import Submitting, new_key, wire_name
 from enlarger.tokens import Tokens
@@ -23,7 +24,7 @@ from enlarger.transfer import OnBytes, fetch_file, put_file
 RESTART_SECONDS: Final = (*BACKOFF_SECONDS, 8.0, 8.0, 8.0)
 
 
-class Client(Submitting, Endpoints, Admin, Tokens):
+class Client(Submitting, Objects, Endpoints, Admin, Tokens):
     """A connection to one Enlarger service.
 
     Every method raises `EnlargerError`. Busy answers and lost connections are tried again, a few times.

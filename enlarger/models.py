@@ -37,6 +37,7 @@ class Source(Answer):
 
     bucket: str = ""
     key: str = ""
+    etag: str | None = None
     bytes: int | None = None
     width: int | None = None
     height: int | None = None

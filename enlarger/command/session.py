@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +12,7 @@ from enlarger.client import Client
 from enlarger.command.settings import find_settings
 from enlarger.command.show import complain
 from enlarger.errors import EnlargerError
+from enlarger.retries import Clock
 
 USAGE_CODES = frozenset({"settings_missing", "settings_invalid"})
 
@@ -20,11 +21,12 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, in the shapes 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """The environment, the folder the user stands in, and how to connect to an address with a token."""
+    """The environment, the folder the user stands in, how to connect to an address with a token, and the time."""
 
     environ: Mapping[str, str]
     folder: Path
     connect: Callable[[str, str], Client]
+    clock: Clock = field(default_factory=Clock)
 
 
 @contextmanager

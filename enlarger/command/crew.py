@@ -1,0 +1,54 @@
+"""Several files on their way at a time, with bars; an interrupt stops each at its next step."""
+
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+
+from enlarger.command.bars import Watching
+from enlarger.transfer import OnBytes
+
+_T = TypeVar("_T")
+
+
+class Crew:
+    """Threads that move files, until the block ends; what is under way when it ends by an error is stopped.
+
+    Args:
+        at_once: So many files at a time.
+        watching: Opens the bar of one file.
+    """
+
+    def __init__(self, at_once: int, watching: Watching) -> None:
+        self._pool = ThreadPoolExecutor(at_once)
+        self._watching = watching
+        self._stop = threading.Event()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None:
+            self._stop.set()
+            print("Stopping; run it again to go on from here.", file=sys.stderr)
+        self._pool.shutdown(cancel_futures=error is not None)
+
+    def start(self, file: Path, stage: str, work: Callable[[OnBytes], _T]) -> Future[_T]:
+        """Have *work* done with *file*, under a bar that says *stage*; it is told whom to call with bytes."""
+
+        def one() -> _T:
+            with self._watching(file) as watch:
+
+                def moved(done: int, total: int) -> None:
+                    if self._stop.is_set():
+                        raise KeyboardInterrupt
+                    watch(stage, done / total if total else None)
+
+                return work(moved)
+
+        return self._pool.submit(one)
