@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 
 from pipeline.ports.objects import UploadForm, UploadPut
 from pipeline.wire import JobOut, Wire
@@ -29,6 +29,7 @@ class Problem(Wire):
     instance: str
     request_id: str
     errors: tuple[FieldError, ...] = ()
+    violated_policies: tuple[str, ...] | None = Field(None, serialization_alias="violated-policies")
 
 
 class UploadAnswer(Wire):

@@ -34,6 +34,7 @@ from api.routes import (
     service,
     submitting,
     tokens,
+    usage,
     users,
     webhooks,
 )
@@ -113,6 +114,9 @@ TABLE: Final = (
     resource("/v1/admin/dead/{id}/replay", POST=dead.replay_letter),
     resource("/v1/admin/retention", GET=retention.forecast_retention, POST=retention.run_retention),
     resource("/v1/admin/retention/{owner}", PUT=retention.keep_for_owner),
+    resource("/v1/usage", GET=usage.read_usage),
+    resource("/v1/admin/usage/{owner}", GET=usage.read_usage_of),
+    resource("/v1/admin/quotas/{owner}", GET=usage.read_quotas, PUT=usage.give_quotas),
     resource("/v1/admin/prefixes", GET=prefixes.list_prefixes, PUT=prefixes.bind_prefix, DELETE=prefixes.unbind_prefix),
     resource("/v1/admin/users", GET=users.list_users, POST=users.create_user),
     resource("/v1/admin/users/{owner}", PATCH=users.change_user),

@@ -23,6 +23,7 @@ from pipeline.job import TERMINAL, Job
 from pipeline.outbox import Relay
 from pipeline.ports.batches import Batch
 from pipeline.ports.documents import Documents
+from pipeline.quotas import Allowances, submission
 
 #: So many keys are looked at, or copied, at a time.
 AT_ONCE: Final = 8
@@ -42,6 +43,7 @@ class Batches:
         submissions: Submissions,
         relay: Relay,
         *,
+        allowances: Allowances,
         clock: Clock,
         public_url: str,
     ) -> None:
@@ -49,6 +51,7 @@ class Batches:
         self._arrivals = arrivals
         self._submissions = submissions
         self._relay = relay
+        self._allowances = allowances
         self._clock = clock
         self._public_url = public_url.rstrip("/")
         self._free = asyncio.Semaphore(AT_ONCE)
@@ -58,15 +61,18 @@ class Batches:
 
         Raises:
             PipelineError: `request_invalid` with a pointer to each key that cannot be used, and then nothing is
-                made; `model_unknown`; or `storage_unavailable`.
+                made; `model_unknown`; `quota_exceeded`; or `storage_unavailable`.
         """
         reports = await live_reports(self._documents.workers, self._clock())
         refuse_unknown_model(asked.options.model, reports)
         arrivals = await self._arrived(owner, asked)
         batch = Batch(making.id, owner, self._clock(), asked.keys, dict(asked.metadata))
-        await self._documents.batches.insert(batch)
-        wanted = [Making(job_in(batch.id, at), known=making.known, batch_id=batch.id) for at in range(len(arrivals))]
-        await asyncio.gather(*(self._send(owner, *each) for each in zip(arrivals, wanted, strict=True)))
+        sizes = [arrival.wanted.size_bytes for arrival in arrivals]
+        async with self._allowances.admitted(owner, submission(*sizes)):  # all of it, or nothing
+            await self._documents.batches.insert(batch)
+            ids = [job_in(batch.id, at) for at in range(len(arrivals))]
+            wanted = [Making(id_, known=making.known, batch_id=batch.id) for id_ in ids]
+            await asyncio.gather(*(self._send(owner, *each) for each in zip(arrivals, wanted, strict=True)))
         return batch
 
     async def find(self, owner: str, batch_id: str) -> Batch:

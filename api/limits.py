@@ -26,6 +26,7 @@ class RateLimitedError(PipelineError):
             hint=f"Call again after {seconds} seconds.",
             retryable=True,
         )
+        self.name = name
         self.seconds = seconds
         self.headers = headers(name, quota, left=0, seconds=seconds)
 

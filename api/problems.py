@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.answers import FieldError, Problem
-from api.limits import RateLimitedError
+from api.quotas import TYPE, too_much, violated
 from api.ranges import RangeUnsatisfiableError
 from pipeline.errors import PipelineError
 from pipeline.options import InvalidOptionsError
@@ -68,10 +68,9 @@ async def on_pipeline_error(request: Request, error: Exception) -> Response:
         headers["www-authenticate"] = "Bearer"
     if error.http_status is HTTPStatus.SERVICE_UNAVAILABLE or error.code == "idempotency_in_flight":
         headers["retry-after"] = "1"
-    if isinstance(error, RateLimitedError):
-        headers |= {"retry-after": str(error.seconds), **error.headers}
     if isinstance(error, RangeUnsatisfiableError):
         headers |= error.headers
+    headers |= too_much(error)
     return _problem(request, error, headers)
 
 
@@ -105,7 +104,7 @@ def unexpected(request: Request) -> Response:
 def _problem(request: Request, error: PipelineError, headers: Mapping[str, str]) -> Response:
     status = error.http_status
     body = Problem(
-        type=f"urn:enlarger:error:{error.code}",
+        type=TYPE if error.code == "quota_exceeded" else f"urn:enlarger:error:{error.code}",
         title=status.phrase,
         status=status.value,
         detail=error.detail,
@@ -115,8 +114,10 @@ def _problem(request: Request, error: PipelineError, headers: Mapping[str, str])
         instance=request.url.path,
         request_id=request.scope["request_id"],
         errors=_field_errors(error),
+        violated_policies=violated(error),
     )
-    return Response(body.model_dump_json(), status.value, headers, media_type=MEDIA_TYPE)
+    text = body.model_dump_json(by_alias=True, exclude_none=True)
+    return Response(text, status.value, headers, media_type=MEDIA_TYPE)
 
 
 HANDLERS: Final = {PipelineError: on_pipeline_error, HTTPException: on_http_exception}

@@ -10,22 +10,30 @@ from pipeline.job import Job, Status, retry
 from pipeline.outbox import Relay
 from pipeline.ports.documents import Documents, SourceStore
 from pipeline.queueing import lane_of
+from pipeline.quotas import Allowances, rerun
 
 #: A job that has ended changes only by another retry or a new upload, so whoever loses this often meets a fault.
 RETRY_TRIES: Final = 5
 
 
-async def retry_job(documents: Documents, relay: Relay, owner: str, job_id: str, *, clock: Clock) -> Job:
-    """Queue a new run of the owner's job, or find one under way; raises `job_not_found` and `job_not_retryable`."""
+async def retry_job(
+    documents: Documents, relay: Relay, allowances: Allowances, owner: str, job_id: str, *, clock: Clock
+) -> Job:
+    """Queue a new run of the owner's job, or find one under way.
+
+    Raises:
+        PipelineError: `job_not_found`, `job_not_retryable` or `quota_exceeded`.
+    """
     for _ in range(RETRY_TRIES):
         job = await find(documents.jobs, owner, job_id)
         if not job.terminal and job.status is not Status.AWAITING_UPLOAD:
             return job
         await _refuse_unusable(documents.sources, job)
-        lane = await lane_of(documents.jobs, owner, ephemeral=job.ephemeral)
-        queued = retry(job, clock(), lane=lane)
-        if await queue(documents.jobs, relay, queued):
-            return queued
+        async with allowances.admitted(owner, rerun(job, clock())):
+            lane = await lane_of(documents.jobs, owner, ephemeral=job.ephemeral)
+            queued = retry(job, clock(), lane=lane)
+            if await queue(documents.jobs, relay, queued):
+                return queued
     raise _not_retryable("The job changes faster than it can be retried.", "Try again.", retryable=True)
 
 

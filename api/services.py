@@ -38,6 +38,8 @@ from pipeline.ports.bus import Bus
 from pipeline.ports.credentials import CredentialStore
 from pipeline.ports.documents import Documents
 from pipeline.ports.objects import ObjectStore, Presigner
+from pipeline.ports.quotas import Quotas
+from pipeline.quotas import Allowances
 from pipeline.topology import JOB_EVENTS, PROGRESS
 
 
@@ -63,6 +65,7 @@ class Services(TypedDict):
     lanes: Lanes
     limits: RateLimits
     links: Links
+    allowances: Allowances
     queues: Queues
     metrics: Metrics
     credentials: CredentialStore
@@ -92,6 +95,7 @@ async def wire(  # noqa: PLR0913 - the ports, and what differs between installat
     rules: Rules,
     quotas: Mapping[LimitName, int],
     max_pixels: int,
+    allowance: Quotas | None = None,
     pause: Pause = asyncio.sleep,
     dialects: Dialects | None = None,
 ) -> Services:
@@ -106,7 +110,8 @@ async def wire(  # noqa: PLR0913 - the ports, and what differs between installat
     people = people_of(documents, rules, clock=clock)
     limits = Limits(upload_bytes=max_upload_bytes, pixels=max_pixels)
     arrivals = Arrivals(documents, objects, Fetcher(egress, max_bytes=max_upload_bytes), max_bytes=max_upload_bytes)
-    submissions = Submissions(documents, objects, presigner, relay, clock=clock)
+    allowances = Allowances(documents, allowance, clock=clock)
+    submissions = Submissions(documents, objects, presigner, relay, allowances=allowances, clock=clock)
     estimates = Estimates(documents, objects, queues, clock=clock, limits=limits)
     return Services(
         documents=documents,
@@ -115,7 +120,9 @@ async def wire(  # noqa: PLR0913 - the ports, and what differs between installat
         bus=bus,
         relay=relay,
         submissions=submissions,
-        batches=Batches(documents, arrivals, submissions, relay, clock=clock, public_url=public_url),
+        batches=Batches(
+            documents, arrivals, submissions, relay, allowances=allowances, clock=clock, public_url=public_url
+        ),
         once=Once(documents.claims, clock=clock),
         patience=Patience(documents.jobs, pause=pause),
         estimates=estimates,
@@ -128,6 +135,7 @@ async def wire(  # noqa: PLR0913 - the ports, and what differs between installat
         lanes=lanes,
         limits=RateLimits(documents.limits, quotas, clock=clock),
         links=Links(rules.key, documents.jobs, clock=clock, public_url=public_url),
+        allowances=allowances,
         queues=queues,
         metrics=Metrics(documents, lanes, clock=clock),
         credentials=credentials,

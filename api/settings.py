@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import AliasChoices, Field, SecretStr
 
 from api.limits import LimitName
-from pipeline.settings import Networks, ObjectConnections
+from pipeline.settings import Allowing, Networks
 
 
 def _also(name: str, ours: str | None = None) -> AliasChoices:
@@ -15,7 +15,7 @@ def _also(name: str, ours: str | None = None) -> AliasChoices:
     return AliasChoices(f"ENLARGER_{ours or name}", name)
 
 
-class Settings(ObjectConnections):
+class Settings(Allowing):
     """Where to listen, and the addresses that clients use for us and for the object store.
 
     `public_url` and `minio_public_url` default to the addresses that this process itself uses. `password_tenants` is
@@ -51,7 +51,6 @@ class Settings(ObjectConnections):
     nats_monitor_url: str | None = None
     max_upload_bytes: int = Field(100 * 1024 * 1024, ge=1)
     max_pixels: int = Field(50_000_000, ge=1)
-    rate_limits: Literal["on", "off"] = "on"
     rate_upscale: int = Field(20, ge=1)
     rate_status: int = Field(60, ge=1)
     rate_login: int = Field(5, ge=1)

@@ -1,5 +1,6 @@
 """New jobs: announced for a file that the client sends to the object store, or with a file that we send there."""
 
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -18,6 +19,7 @@ from pipeline.job import Job, JobOptions, Source, Status, fail
 from pipeline.outbox import Relay
 from pipeline.ports.documents import Documents
 from pipeline.ports.objects import ObjectInfo, ObjectMissingError, ObjectStore, Presigner, UploadForm, UploadPut
+from pipeline.quotas import Allowances, submission
 from pipeline.topology import UPLOADS_BUCKET
 
 #: How long an announced file may take to arrive.
@@ -46,16 +48,18 @@ class Submissions:
         presigner: Presigner,
         relay: Relay,
         *,
+        allowances: Allowances,
         clock: Clock,
     ) -> None:
         self._documents = documents
         self._objects = objects
         self._presigner = presigner
         self._relay = relay
+        self._allowances = allowances
         self._clock = clock
 
     async def announce(self, owner: str, wanted: UploadRequest, making: Making) -> Announced:
-        """Store a job that waits for its file; raises `model_unknown`."""
+        """Store a job that waits for its file; raises `model_unknown` or `quota_exceeded`."""
         job = await self._job(owner, wanted, making)
         key, size = job.source.key, wanted.size_bytes
         form = self._presigner.form(
@@ -68,7 +72,7 @@ class Submissions:
         """Store a job and send its picture, from which on it goes the way of every upload.
 
         Raises:
-            PipelineError: `model_unknown`, or `storage_unavailable`, and then the job has failed.
+            PipelineError: `model_unknown`, `quota_exceeded`, or `storage_unavailable`, and then the job has failed.
         """
         job = await self._job(owner, arrival.wanted, making)
         try:
@@ -124,9 +128,16 @@ class Submissions:
             webhook=wanted.webhook,
             ephemeral=wanted.ephemeral,
         )
-        await self._documents.jobs.insert(job)
+        async with self._admitted(owner, job):
+            await self._documents.jobs.insert(job)
         log.info("job.announced", job_id=making.id, bytes=wanted.size_bytes)
         return job
+
+    def _admitted(self, owner: str, job: Job) -> AbstractAsyncContextManager[None]:
+        """Jobs of a batch were let in as a whole."""
+        if job.batch_id is not None:
+            return nullcontext()
+        return self._allowances.admitted(owner, submission(job.source.bytes or 0))
 
 
 def _not_stored() -> PipelineError:

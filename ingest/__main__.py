@@ -37,7 +37,8 @@ async def run(settings: Settings) -> None:
         documents = mongo.documents(db)
         relay = Relay(documents.jobs, bus)
         limits = Limits(settings.max_upload_bytes, settings.max_pixels)
-        intake = Intake(documents, objects, relay, clock=now, limits=limits, new_id=new_job_id)
+        quotas = settings.allowance
+        intake = Intake(documents, objects, relay, clock=now, limits=limits, new_id=new_job_id, quotas=quotas)
         sweep = Sweep(intake, documents, MongoSweep(db), objects, bus, relay, now, lease)
         await bus.answer(SWEEP_SUBJECT, sweep.answer)
         retention = Retention(documents, MongoRetention(db), objects, now, settings.retention_days)

@@ -24,7 +24,9 @@ from pipeline.outbox import Relay
 from pipeline.ports.bus import Delivery
 from pipeline.ports.documents import Documents, JobFilter, SourceRecord
 from pipeline.ports.objects import ObjectInfo, ObjectMissingError, ObjectStore, PreconditionError
+from pipeline.ports.quotas import Quotas
 from pipeline.queueing import lane_of, queued_messages
+from pipeline.quotas import Allowances, Asked, Check, QuotaExceededError, submission
 from pipeline.retention import returning
 from pipeline.topology import DURABLE, UPLOADS_BUCKET
 
@@ -69,6 +71,13 @@ def resumable(record: SourceRecord, notice: Notice) -> bool:
     return record.job_id is not None and not record.retained and same(record, notice)
 
 
+def _asked(job: Job, source: Source) -> Asked:
+    """What is left to ask for: of an announced job, whose maker was let in, the pixels alone."""
+    pixels: Asked = {"pixels": job.output_pixels or 0}
+    first = job_of_key(source.key) == job.id and job.status is Status.AWAITING_UPLOAD
+    return pixels if first else {**submission(source.bytes or 0), **pixels}
+
+
 def _answered(announced: Job, notice: Notice) -> bool:
     """Whether an announced job was called off, or has this upload or a later one by now."""
     called_off = announced.status is Status.CANCELED and announced.status_reason not in UPLOAD_REASONS
@@ -76,7 +85,7 @@ def _answered(announced: Job, notice: Notice) -> bool:
 
 
 class Intake:
-    """Takes notices in; collaborators are injected."""
+    """Takes notices in; collaborators are injected. *quotas* are those of owners of whom nothing was said."""
 
     def __init__(
         self,
@@ -87,6 +96,7 @@ class Intake:
         clock: Clock,
         limits: Limits,
         new_id: Callable[[], str],
+        quotas: Quotas | None = None,
     ) -> None:
         self._jobs = documents.jobs
         self._sources = documents.sources
@@ -96,6 +106,7 @@ class Intake:
         self._relay = relay
         self._clock = clock
         self._limits = limits
+        self._allowances = Allowances(documents, quotas, clock=clock)
         self._new_id = new_id
 
     async def handle(self, delivery: Delivery) -> None:
@@ -195,14 +206,16 @@ class Intake:
         source = Source(
             bucket=UPLOADS_BUCKET, key=notice.key, etag=info.etag, sequencer=notice.sequencer, bytes=info.bytes
         )
-        queued = await self._decide(job, source, info, head)
-        if queued.status is Status.FAILED:
-            await write_error_file(self._objects, self._sources, queued)
-        return await self._store(queued, is_new=announced is None)
+        async with self._allowances.turn(job.owner) as check:
+            queued = await self._decide(job, source, info, head, check)
+            if queued.status is Status.FAILED:
+                await write_error_file(self._objects, self._sources, queued)
+            return await self._store(queued, is_new=announced is None)
 
-    async def _decide(self, job: Job, source: Source, info: ObjectInfo, head: bytes) -> Job:
+    async def _decide(self, job: Job, source: Source, info: ObjectInfo, head: bytes, check: Check) -> Job:
         """The job queued, or failed with the reason."""
         options = JobOptions(requested=job.options.requested)
+        job = job.model_copy(update={"output_pixels": None})
         try:
             header = await self._header(source, head)
             measured = source.model_copy(
@@ -213,6 +226,10 @@ class Intake:
             options = resolve(layers, source_format=header.format)
             effective = Effective.model_validate(options.effective)
             refuse_unfit(header, effective, source.key, max_pixels=self._limits.pixels, ephemeral=job.ephemeral)
+            job = job.model_copy(update={"output_pixels": headers.asked_pixels(header, effective)})
+            await check(_asked(job, source))
+        except QuotaExceededError as error:
+            return reject(job, self._clock(), source=measured, options=options, error=error)
         except PipelineError as error:
             if error.retryable:
                 raise  # an outage of ours says nothing of the upload

@@ -3,10 +3,10 @@
 from pydantic import Field
 
 from pipeline.retention import MAX_DAYS
-from pipeline.settings import ObjectConnections
+from pipeline.settings import Allowing
 
 
-class Settings(ObjectConnections):
+class Settings(Allowing):
     """Limits of what is taken in, and for how many days announced jobs keep their objects (0: for ever)."""
 
     max_upload_bytes: int = 100 * 1024 * 1024

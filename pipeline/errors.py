@@ -52,6 +52,7 @@ CODES: Final[dict[str, HTTPStatus]] = {
     "password_common": HTTPStatus.FORBIDDEN,
     "prefix_not_found": HTTPStatus.NOT_FOUND,
     "quality_gate_failed": HTTPStatus.INTERNAL_SERVER_ERROR,
+    "quota_exceeded": HTTPStatus.TOO_MANY_REQUESTS,
     "refresh_invalid": HTTPStatus.UNAUTHORIZED,
     "registration_closed": HTTPStatus.FORBIDDEN,
     "range_unsatisfiable": HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,

@@ -103,6 +103,19 @@ def check_outputs(header: Header, effective: Effective, *, ephemeral: bool = Fal
         output_sizes(header.width, header.height, effective, ephemeral=ephemeral)
 
 
+def asked_pixels(header: Header, effective: Effective) -> int | None:
+    """The pixels of all outputs together, of the way round that is possible; None where the size is not known.
+
+    Raises as `output_sizes` where neither is.
+    """
+    if header.width is None or header.height is None:
+        return None
+    width, height = header.width, header.height
+    if not _possible(width, height, effective, ephemeral=False):
+        width, height = height, width
+    return sum(across * down for across, down in output_sizes(width, height, effective))
+
+
 def _possible(width: int, height: int, effective: Effective, *, ephemeral: bool) -> bool:
     try:
         output_sizes(width, height, effective, ephemeral=ephemeral)

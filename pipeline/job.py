@@ -170,6 +170,7 @@ class Job(Record):
     #: What the owner should know of a run that went well: stable words, such as `first_frame_only`.
     notes: tuple[str, ...] = ()
     error: Failure | None = None
+    output_pixels: int | None = None  # of all outputs together, as asked for; None where nobody knows yet
     batch_id: str | None = None
     #: Its objects go soon after its end (`pipeline.ephemeral`).
     ephemeral: bool = False
@@ -254,8 +255,7 @@ def claim(job: Job, now: datetime, *, lease_seconds: float, worker: str | None =
     The caller checks `leased` first; a job that has ended `MAX_FAULTS` workers must be failed instead.
     """
     to = Status.PUBLISHING if job.status is Status.PUBLISHING else Status.PROCESSING
-    lease = now + timedelta(seconds=lease_seconds)
-    mine = {"worker": worker, "lease_until": lease, "lapses": job.lapsed}
+    mine = {"worker": worker, "lease_until": now + timedelta(seconds=lease_seconds), "lapses": job.lapsed}
     return _step(job, to, now, attempt=job.attempt + 1, started_at=now, **mine)
 
 

@@ -1,12 +1,13 @@
 """The settings that services share. Only a service's `__main__` builds them; functions take values."""
 
 from ipaddress import IPv4Network, IPv6Network, ip_network
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from pipeline.lease import LEASE_SECONDS
+from pipeline.ports.quotas import QuotaName, Quotas
 
 
 def _networks(value: object) -> object:
@@ -34,3 +35,26 @@ class ObjectConnections(Connections):
     """Where the object store is as well, for a service with an account there."""
 
     minio_url: SecretStr
+
+
+class Allowing(ObjectConnections):
+    """What an owner may have, for a service that lets jobs in: amounts of a day, and unfinished jobs at a time."""
+
+    rate_limits: Literal["on", "off"] = "on"
+    quota_bytes: int | None = Field(None, ge=0)
+    quota_pixels: int | None = Field(None, ge=0)
+    quota_jobs: int | None = Field(None, ge=0)
+    quota_device_seconds: int | None = Field(None, ge=0)
+
+    @property
+    def allowance(self) -> Quotas | None:
+        """Quotas by name; None where there are no limits at all."""
+        if self.rate_limits == "off":
+            return None
+        said: dict[QuotaName, int | None] = {
+            "bytes": self.quota_bytes,
+            "pixels": self.quota_pixels,
+            "jobs": self.quota_jobs,
+            "device_seconds": self.quota_device_seconds,
+        }
+        return {name: quota for name, quota in said.items() if quota is not None}

@@ -174,7 +174,8 @@ class Worker:
         await self._end(succeed(job, self.clock(), outputs=outputs, quality=result.verdict, notes=result.notes))
 
     async def _measured(self, job: Job, metrics: dict[str, Any], watch: Stopwatch) -> None:
-        await self.documents.quality.put(job.id, job.run, {**metrics, "stages_seconds": watch.seconds})
+        whose = {"owner": job.owner, "measured_at": self.clock()}
+        await self.documents.quality.put(job.id, job.run, {**metrics, **whose, "stages_seconds": watch.seconds})
 
     async def _give_up(self, job: Job, error: PipelineError) -> None:
         """End the job, or only this attempt; an outage of ours is no fault of the job."""

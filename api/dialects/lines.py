@@ -16,8 +16,8 @@ from starlette.types import Message, Receive, Scope, Send
 
 from api.dialects.crossing import crossed
 from api.envelope import BodyLimit
-from api.limits import RateLimitedError
 from api.problems import AGAIN, InvalidRequestError
+from api.quotas import too_much
 from api.services import Services
 from pipeline.errors import PipelineError
 
@@ -125,8 +125,7 @@ def refusal(error: PipelineError, statuses: Mapping[int, int]) -> Response:
         headers["www-authenticate"] = "Bearer"
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         headers["retry-after"] = "1"
-    if isinstance(error, RateLimitedError):
-        headers |= {"retry-after": str(error.seconds), **error.headers}
+    headers |= too_much(error)
     return JSONResponse({"detail": _told(error)}, status, headers)
 
 

@@ -34,6 +34,7 @@ from pipeline.job import Job, Status, retry
 from pipeline.layers import PRESETS
 from pipeline.options import DENOISE_NAMES
 from pipeline.queueing import lane_of
+from pipeline.quotas import rerun
 
 NAME: Final = "v1uploads"
 MAX_BYTES: Final = 15 * 1024 * 1024
@@ -111,7 +112,8 @@ async def requeue(request: Request[Services]) -> Response:
     if job.status is Status.SUCCEEDED:
         return _done(request, await _again(services, job), "requeued")
     clock = services["clock"]
-    job = await retrying.retry_job(services["documents"], services["relay"], job.owner, job.id, clock=clock)
+    stores = services["documents"], services["relay"], services["allowances"]
+    job = await retrying.retry_job(*stores, job.owner, job.id, clock=clock)
     return _done(request, job, "requeued")
 
 
@@ -120,9 +122,10 @@ async def _again(services: Services, job: Job) -> Job:
     if job.removed_at is not None:
         raise RefusedError(409, "The file is gone: it was kept for as long as retention says")
     store = services["documents"].jobs
-    queued = retry(job, services["clock"](), lane=await lane_of(store, job.owner))
-    if not await queue(store, services["relay"], queued):
-        raise RefusedError(409, "The job has just changed: look at it again")
+    async with services["allowances"].admitted(job.owner, rerun(job, services["clock"]())):
+        queued = retry(job, services["clock"](), lane=await lane_of(store, job.owner))
+        if not await queue(store, services["relay"], queued):
+            raise RefusedError(409, "The job has just changed: look at it again")
     return queued
 
 

@@ -25,7 +25,7 @@ BODY_BYTES: Final = 2 * MAX_KEYS * MAX_KEY_BYTES + SMALL_BODY_BYTES
     body=BatchRequest,
     refusals=(
         *("idempotency_key_invalid", "idempotency_key_reused", "idempotency_in_flight"),
-        *("model_unknown", "options_invalid"),
+        *("model_unknown", "options_invalid", "quota_exceeded"),
     ),
     headers={idempotency.HEADER: idempotency.SCHEMA},
     kind="upscale",

@@ -79,14 +79,15 @@ async def cancel_job(request: Request[Services]) -> Response:
 @operation(
     "Queue a new run of a job that failed, was canceled or expired; one that is under way is answered as it stands",
     answers={202: JobOut},
-    refusals=("job_not_found", "job_not_retryable"),
+    refusals=("job_not_found", "job_not_retryable", "quota_exceeded"),
     kind="upscale",
 )
 async def retry_job(request: Request[Services]) -> Response:
     """`POST /v1/jobs/{job_id}/retry`."""
     services = request.state
     owner, job_id = request.user.owner, request.path_params["job_id"]
-    job = await retrying.retry_job(services["documents"], services["relay"], owner, job_id, clock=services["clock"])
+    stores = services["documents"], services["relay"], services["allowances"]
+    job = await retrying.retry_job(*stores, owner, job_id, clock=services["clock"])
     return await _told(request, job, 202)
 
 

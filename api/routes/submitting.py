@@ -31,7 +31,7 @@ _KEYS = ("idempotency_key_invalid", "idempotency_key_reused", "idempotency_in_fl
 _HEADERS = {idempotency.HEADER: idempotency.SCHEMA}
 #: What a dry run finds out, and else fails the job.
 _ESTIMATES = ("image_truncated", "format_limit_exceeded")
-_REFUSALS = ("model_unknown", "options_invalid", "webhook_url_refused")
+_REFUSALS = ("model_unknown", "options_invalid", "webhook_url_refused", "quota_exceeded")
 
 
 class Told(RootModel[JobOut | Estimate]):

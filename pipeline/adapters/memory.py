@@ -14,6 +14,7 @@ from pipeline.adapters.memory_idempotency import MemoryClaims
 from pipeline.adapters.memory_lanes import MemoryLanes
 from pipeline.adapters.memory_limits import MemoryLimits
 from pipeline.adapters.memory_prefixes import MemoryPrefixes
+from pipeline.adapters.memory_quotas import MemoryQuotas
 from pipeline.adapters.memory_sessions import MemorySessions
 from pipeline.adapters.memory_tokens import MemoryTokens
 from pipeline.adapters.memory_users import MemoryUsers
@@ -175,8 +176,9 @@ def documents() -> Documents:
         return None
 
     jobs, accounts, workers, counters = MemoryJobs(), MemoryAccounts(), MemoryWorkers(), MemoryCounters()
-    lanes = MemoryLanes(jobs.jobs)
-    stores = jobs, MemorySources(), MemoryQuality(), accounts, workers, counters, lanes, MemoryPrefixes()
+    lanes, quality = MemoryLanes(jobs.jobs), MemoryQuality()
+    quotas = MemoryQuotas(jobs.jobs, quality.stored)
+    stores = jobs, MemorySources(), quality, accounts, workers, counters, lanes, MemoryPrefixes()
     tokens, users, sessions = MemoryTokens(accounts.tokens), MemoryUsers(accounts.secrets), MemorySessions()
     more = MemoryClaims(), MemoryBatches(jobs.jobs), MemoryLimits(), MemoryEndpoints(), MemoryDeliveries()
-    return Documents(*stores, *more, ping, tokens=tokens, users=users, sessions=sessions)
+    return Documents(*stores, *more, ping, tokens=tokens, users=users, sessions=sessions, quotas=quotas)

@@ -13,7 +13,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import DuplicateKeyError
 from pymongo.monitoring import CommandListener
 
-from pipeline.adapters import mongo_deliveries, mongo_endpoints
+from pipeline.adapters import mongo_deliveries, mongo_endpoints, mongo_quotas
 from pipeline.adapters.mongo_accounts import MongoAccounts
 from pipeline.adapters.mongo_away import answering
 from pipeline.adapters.mongo_batches import MongoBatches
@@ -62,7 +62,9 @@ INDEXES: Final[Mapping[str, Sequence[IndexModel]]] = {
         IndexModel(
             [("lane", ASCENDING), ("status", ASCENDING), ("completed_at", DESCENDING)], name="lane_status_completed"
         ),
+        *mongo_quotas.JOB_INDEXES,
     ),
+    "quality": mongo_quotas.QUALITY_INDEXES,
     "deliveries": mongo_deliveries.INDEXES,
     "webhooks": mongo_endpoints.INDEXES,
     "sources": (
@@ -116,7 +118,8 @@ def documents(db: Database) -> Documents:
     tokens, users, sessions = MongoTokens(db), MongoUsers(db), MongoSessions(db)
     hooks = mongo_endpoints.MongoEndpoints(db), mongo_deliveries.MongoDeliveries(db)
     more = MongoPrefixes(db), MongoClaims(db), MongoBatches(db), MongoLimits(db), *hooks
-    return Documents(*stores, *more, ping, tokens=tokens, users=users, sessions=sessions)
+    quotas = mongo_quotas.MongoQuotas(db)
+    return Documents(*stores, *more, ping, tokens=tokens, users=users, sessions=sessions, quotas=quotas)
 
 
 def _stored(job: Job) -> Document:

@@ -15,6 +15,7 @@ from pipeline.ports.idempotency import ClaimStore
 from pipeline.ports.lanes import LaneStore
 from pipeline.ports.limits import LimitStore
 from pipeline.ports.prefixes import PrefixStore
+from pipeline.ports.quotas import QuotaStore
 from pipeline.ports.sessions import SessionStore
 from pipeline.ports.tokens import TokenStore
 from pipeline.ports.users import UserStore
@@ -205,3 +206,4 @@ class Documents:
     tokens: TokenStore
     users: UserStore
     sessions: SessionStore
+    quotas: QuotaStore

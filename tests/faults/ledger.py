@@ -24,6 +24,7 @@ OF_ALL: Final = frozenset(
     {
         "batches",
         "claims",
+        "quotas",
         "counters",
         "lanes",
         "limits",

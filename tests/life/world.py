@@ -22,6 +22,7 @@ from pipeline.outbox import Relay
 from pipeline.ports.documents import Documents, JobFilter, SourceRecord
 from pipeline.ports.objects import ObjectInfo
 from pipeline.ports.sweep import SweepStore
+from pipeline.quotas import Allowances
 from pipeline.topology import OUTPUTS_BUCKET, UPLOADS_BUCKET
 from tests.life.stand_ins import Actor, Gate, Handed, Hands, Objects, Open, Post, Run, Steady, face
 from tests.making import NOON, Clock, picture
@@ -158,7 +159,8 @@ class World:
         """Its owner retries a job."""
         actor = Actor(f"retry {job.id}")
         stores, relay, _, _ = self._ports(actor)
-        return self._begin(actor, retry_job(stores, relay, job.owner, job.id, clock=self.clock))
+        free = Allowances(stores, None, clock=self.clock)
+        return self._begin(actor, retry_job(stores, relay, free, job.owner, job.id, clock=self.clock))
 
     def _ports(self, actor: Actor) -> tuple[Documents, Relay, Any, Any]:
         def gate(name: str, port: Any) -> Any:

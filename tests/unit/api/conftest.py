@@ -32,6 +32,7 @@ from pipeline.egress import Egress
 from pipeline.identity import fingerprint, new_job_id
 from pipeline.job import Failure, Job, Output, Source, Status
 from pipeline.ports.documents import Documents, Token
+from pipeline.ports.quotas import QuotaName
 
 LOOPBACK = (ip_network("127.0.0.0/8"),)
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
@@ -56,6 +57,7 @@ class World:
     bus: MemoryBus
     now: datetime = NOW
     quotas: dict[LimitName, int] = field(default_factory=dict)
+    allowance: dict[QuotaName, int] = field(default_factory=dict)
     portal: BlockingPortal | None = None
     live: Hub | None = None
     paused: list[float] = field(default_factory=list)
@@ -147,6 +149,7 @@ def world(rules: Rules) -> Iterator[World]:
             egress=egress,
             clock=built.clock,
             quotas=built.quotas,
+            allowance=built.allowance,
             public_url="http://api.test",
             max_upload_bytes=MAX_UPLOAD_BYTES,
             rules=rules,

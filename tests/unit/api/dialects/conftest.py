@@ -114,6 +114,7 @@ def opened() -> Open:
             egress=egress,
             clock=house.clock,
             quotas=house.quotas,
+            allowance=house.allowance,
             rules=RULES,
             max_pixels=MAX_PIXELS,
             public_url="http://api.test",

@@ -89,3 +89,13 @@ def test_calls_of_a_dialect_count_as_ours_do(house: House) -> None:
     refused = upload(house)
     assert (refused.status_code, refused.headers["retry-after"]) == (429, "60")
     assert isinstance(get(house), list)
+
+
+def test_a_picture_over_quota_is_refused_in_the_form_of_the_dialect(house: House) -> None:
+    house.allowance["jobs"] = 1
+    assert upload(house).status_code == 202
+    refused = upload(house)
+    status, said = detail(refused)
+    assert (status, refused.headers["retry-after"], refused.headers["ratelimit"]) == (429, "60", '"jobs";r=0;t=60')
+    assert "1 of 1 unfinished jobs are used" in said
+    assert len(house.jobs.jobs) == 1

@@ -126,6 +126,15 @@ def test_a_completed_job_is_requeued_as_a_new_run(house: House) -> None:
     assert (house.only_job().status, house.only_job().run) == (Status.QUEUED, 2)
 
 
+def test_another_run_of_a_completed_job_counts_against_its_owner(house: House) -> None:
+    id_ = upload(house).json()["job_id"]
+    house.arrive()
+    house.work()
+    house.allowance["jobs"] = 0
+    assert detail(administer(house, "requeue", id_))[0] == 429
+    assert house.only_job().status is Status.SUCCEEDED
+
+
 def test_a_completed_job_without_its_file_is_not_requeued(house: House) -> None:
     id_ = upload(house).json()["job_id"]
     house.work()
