@@ -193,6 +193,12 @@ def owner_not_found(world: World) -> httpx2.Response:
 
 
 @answers
+def quota_exceeded(world: World) -> httpx2.Response:
+    world.allowance["jobs"] = 0
+    return inline(world)  # type: ignore[no-any-return]
+
+
+@answers
 def rate_limited(world: World) -> httpx2.Response:
     world.quotas["status"] = 1
     return [world.alice.get("/v1/jobs") for _ in range(2)][-1]

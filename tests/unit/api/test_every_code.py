@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from api.accounts.accounts import Rules
+from api.quotas import TYPE
 from pipeline.errors import CODES
 from tests.unit.api.conftest import RULES, World
 from tests.unit.api.every_answer import ANSWERS
@@ -36,7 +37,7 @@ def test_a_call_answers_the_code_with_its_status_and_what_to_do(world: World, co
     answer = ANSWERS[code](world)
     problem = answer.json()
     assert (problem["code"], answer.status_code, problem["status"]) == (code, CODES[code], CODES[code])
-    assert problem["type"] == f"urn:enlarger:error:{code}"
+    assert problem["type"] == (TYPE if code == "quota_exceeded" else f"urn:enlarger:error:{code}")
     assert problem["detail"]
     assert problem["hint"].endswith(".")
 

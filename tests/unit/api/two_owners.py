@@ -14,6 +14,7 @@ import httpx2
 from pipeline.job import JobOptions, Source, Status
 from pipeline.ports.documents import SourceRecord
 from tests.making import EFFECTIVE, sequencer
+from tests.unit.api import test_previews
 from tests.unit.api.conftest import World
 from tests.unit.api.hooks import send
 from tests.unit.api.people import PASSWORD
@@ -80,6 +81,9 @@ ROWS: Mapping[str, Row] = {
     "POST /v1/jobs/{job_id}/retry": theirs("job_not_found", of={"job_id": "failed"}),
     "POST /v1/jobs/{job_id}/links": theirs("job_not_found", json={}),
     "GET /v1/links/{link}": public(),
+    "POST /v1/jobs/{job_id}/preview": theirs("job_not_found", of={"job_id": "pictured"}, json={}),
+    "POST /v1/objects": own(json={"key": "~{caller}/trip/own.png", "size_bytes": 9}),
+    "GET /v1/usage": own(),
     "GET /v1/batches": own(),
     "POST /v1/batches": own(json={"bucket": "uploads", "keys": ["~{caller}/own.png"]}),
     "GET /v1/batches/{batch_id}": theirs("batch_not_found"),
@@ -127,6 +131,9 @@ ROWS: Mapping[str, Row] = {
     "GET /v1/admin/users": ADMINS,
     "POST /v1/admin/users": ADMINS,
     "PATCH /v1/admin/users/{owner}": ADMINS,
+    "GET /v1/admin/usage/{owner}": ADMINS,
+    "GET /v1/admin/quotas/{owner}": ADMINS,
+    "PUT /v1/admin/quotas/{owner}": ADMINS,
     "GET /v1/admin/s3-credentials": ADMINS,
     "POST /v1/admin/s3-credentials": ADMINS,
     "DELETE /v1/admin/s3-credentials/{access_key}": ADMINS,
@@ -153,6 +160,7 @@ def belongings(world: World) -> dict[str, str]:
     return {
         "queued": world.add_job("alice", Status.QUEUED, metadata={"note": MARK}).id,
         "done": done.id,
+        "pictured": test_previews.uploaded(world, key=f"~alice/{MARK}-3.png").id,
         "failed": _failed(world),
         "upload": uploaded["job"]["id"],
         "batch": batch,
