@@ -82,7 +82,7 @@ ROWS: Mapping[str, Row] = {
     "POST /v1/jobs/{job_id}/links": theirs("job_not_found", json={}),
     "GET /v1/links/{link}": public(),
     "POST /v1/jobs/{job_id}/preview": theirs("job_not_found", of={"job_id": "pictured"}, json={}),
-    "POST /v1/objects": own(json={"key": "~{caller}/trip/own.png", "size_bytes": 9}),
+    "POST /v1/objects": own(json={"objects": [{"key": "~{caller}/own-2.png", "size_bytes": 9}]}),
     "GET /v1/usage": own(),
     "GET /v1/batches": own(),
     "POST /v1/batches": own(json={"bucket": "uploads", "keys": ["~{caller}/own.png"]}),
