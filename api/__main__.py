@@ -30,6 +30,7 @@ from pipeline.clock import now
 from pipeline.egress import Egress
 from pipeline.lifecycle import serve
 from pipeline.logs import configure
+from pipeline.sealing import Seal
 
 GRACE_SECONDS: Final = 15
 #: Most of them are live streams, which wait and cost memory alone.
@@ -51,7 +52,7 @@ async def run(settings: Settings) -> None:
     http = httpx2.AsyncClient(trust_env=False)
     try:
         services = await wire(
-            mongo.documents(mongo.database(client, url)),
+            mongo.documents(mongo.database(client, url), Seal.of(settings.password_webhooks.get_secret_value())),
             objects,
             MinioPresigner(public),
             bus,

@@ -9,7 +9,7 @@ from getpass import getpass
 from typing import TextIO
 
 from argon2 import PasswordHasher
-from pydantic import SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from api.accounts.directory import Directory
@@ -21,24 +21,27 @@ from pipeline.clock import now
 from pipeline.errors import PipelineError
 from pipeline.identity import new_id
 from pipeline.ports.users import User, UserStore
+from pipeline.sealing import Seal
 
 OpenUsers = Callable[[], AbstractAsyncContextManager[UserStore]]
 
 
 class Where(BaseSettings):
-    """The documents, as this service's own account opens them."""
+    """The documents, as this service's own account opens them, and what a new owner's webhook secret is sealed with."""
 
     model_config = SettingsConfigDict(env_prefix="ENLARGER_", extra="ignore", frozen=True, hide_input_in_errors=True)
 
     mongo_url: SecretStr
+    password_webhooks: SecretStr = Field(min_length=32)
 
 
 @asynccontextmanager
 async def opened() -> AsyncIterator[UserStore]:
     """The accounts of the database that the settings name."""
-    url = Where().mongo_url.get_secret_value()
+    where = Where()
+    url, seal = where.mongo_url.get_secret_value(), Seal.of(where.password_webhooks.get_secret_value())
     async with mongo.connect(url) as client:
-        yield mongo.documents(mongo.database(client, url)).users
+        yield mongo.documents(mongo.database(client, url), seal).users
 
 
 def main(arguments: Sequence[str], *, stdin: TextIO = sys.stdin, open_users: OpenUsers = opened) -> int:

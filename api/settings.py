@@ -20,11 +20,11 @@ class Settings(Allowing):
 
     `public_url` and `minio_public_url` default to the addresses that this process itself uses. `password_tenants` is
     that of the object store's account `tenants`, which S3 credentials of homes are made under; `password_sessions`
-    signs access tokens. `registration` says whether anybody may make an account: unset, whoever reaches a loopback
-    address may in the dialects that have accounts, and nobody else. The two `…_expire_…` are what one of them calls the
-    lives of its tokens; the names in seconds win. `egress_allow` are private networks
-    that pictures may be fetched from. `rate_upscale`, `rate_status`, `rate_login` and `rate_default` are calls in a
-    minute.
+    signs access tokens; `password_webhooks` seals webhook secrets. `registration` says whether anybody may make an
+    account: unset, whoever reaches a loopback address may in the dialects that have accounts, and nobody else. The two
+    `…_expire_…` are what one of them calls the lives of its tokens; the names in seconds win. `egress_allow` are
+    private networks that pictures may be fetched from. `rate_upscale`, `rate_status`, `rate_login` and `rate_default`
+    are calls in a minute.
     """
 
     api_host: str = "127.0.0.1"
@@ -34,6 +34,7 @@ class Settings(Allowing):
     minio_public_url: str | None = None
     egress_allow: Networks = ()
     password_sessions: SecretStr = Field(min_length=32)
+    password_webhooks: SecretStr = Field(min_length=32)
     access_token_seconds: int = Field(1800, ge=60, le=86_400)
     refresh_token_seconds: int = Field(604_800, ge=60, le=30 * 86_400)
     access_token_expire_minutes: int | None = Field(

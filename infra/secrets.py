@@ -12,8 +12,11 @@ from infra.errors import SetupError
 from pipeline.identity import new_token
 
 #: Who has a password. A service has the same one at every server; `owner` is the person with S3 credentials, `tenants`
-#: the parent of all credentials that the API makes; `sessions` is what the API signs access tokens with.
-ACCOUNTS: Final = ("bootstrap", "minio", "ingest", "processors", "notifier", "api", "owner", "tenants", "sessions")
+#: the parent of all credentials that the API makes; `sessions` is what the API signs access tokens with, `webhooks`
+#: what webhook secrets are sealed with: the newest of several first, with commas between them.
+ACCOUNTS: Final = (
+    *("bootstrap", "minio", "ingest", "processors", "notifier", "api", "owner", "tenants", "sessions", "webhooks"),
+)
 _PREFIX: Final = "ENLARGER_PASSWORD_"
 
 

@@ -9,7 +9,7 @@ from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from infra import binaries
-from infra.addresses import ROOT, Addresses
+from infra.addresses import ROOT, SERVICES, Addresses
 from infra.ports import LOOPBACK
 from infra.probes import http_ok, mongo_ok, nats_ok
 from infra.secrets import Secrets
@@ -37,6 +37,10 @@ DIALECT_SETTINGS: Final = (
     "ACCESS_TOKEN_EXPIRE_MINUTES",
     "REFRESH_TOKEN_EXPIRE_DAYS",
 )
+#: Who has an account at the bus.
+BUS_USERS: Final = (ROOT, "minio", *SERVICES)
+#: Those that open webhook secrets.
+SEALING: Final = ("notifier", "api")
 #: Our settings that hold credentials: each service gets its own instead.
 PRIVATE: Final = (
     "ENLARGER_PASSWORD_",
@@ -123,6 +127,8 @@ class Stack:
             "ENLARGER_RATE_LIMITS": "off",  # whoever reaches this machine's loopback address is at home
         }
         own = self.addresses.settings_of(name, self.secrets.passwords[name])
+        if name in SEALING:
+            own["ENLARGER_PASSWORD_WEBHOOKS"] = self.secrets.passwords["webhooks"]
         if name == "api":
             usual |= self._monitor()
             own["ENLARGER_PASSWORD_TENANTS"] = self.secrets.passwords["tenants"]  # it makes the credentials of homes
@@ -158,7 +164,7 @@ class Stack:
 
 def nats_environment(secrets: Secrets, store: str) -> dict[str, str]:
     """The variables that `infra/nats.conf` reads, quoted as it asks."""
-    passwords = {key: value for key, value in secrets.environment().items() if key.startswith("ENLARGER_PASSWORD_")}
+    passwords = {f"ENLARGER_PASSWORD_{name.upper()}": secrets.passwords[name] for name in BUS_USERS}
     return {key: json.dumps(value) for key, value in (passwords | {"ENLARGER_NATS_STORE": store}).items()}
 
 

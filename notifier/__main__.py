@@ -15,6 +15,7 @@ from pipeline.egress import Egress
 from pipeline.lease import Lease
 from pipeline.lifecycle import serve
 from pipeline.logs import configure
+from pipeline.sealing import Seal
 from pipeline.topology import NOTIFIER
 
 LANES: Final = 2
@@ -30,7 +31,7 @@ async def run(settings: Settings) -> None:
     egress = Egress(settings.egress_allow)
     try:
         db = mongo.database(client, url)
-        documents = mongo.documents(db)
+        documents = mongo.documents(db, Seal.of(settings.password_webhooks.get_secret_value()))
         deliveries = documents.deliveries
         addresses = Addresses(documents.accounts, documents.endpoints, clock=now)
         post = posting(addresses, egress, now)

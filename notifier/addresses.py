@@ -1,6 +1,6 @@
 """Where a delivery goes and what signs it, and what its attempts make of an endpoint."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import structlog
@@ -23,7 +23,7 @@ class Address:
     """Where to, and the secrets that sign; without any nothing may be sent."""
 
     url: str
-    secrets: tuple[str, ...]
+    secrets: tuple[str, ...] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,8 @@ from datetime import UTC, datetime
 from standardwebhooks import Webhook
 from standardwebhooks.webhooks import EmptyWebhookSecretError
 
+from pipeline.sealing import is_sealed
+
 
 def signed_headers(secrets: tuple[str, ...], id_: str, body: bytes, at: datetime) -> dict[str, str]:
     """The three `webhook-*` headers for *body* sent at *at*, with a signature by each of *secrets*.
@@ -14,6 +16,8 @@ def signed_headers(secrets: tuple[str, ...], id_: str, body: bytes, at: datetime
     """
     if not secrets:
         raise ValueError("there is no secret")
+    if any(map(is_sealed, secrets)):  # the library would take it for one, and sign with something else
+        raise ValueError("a secret cannot be opened")
     try:
         webhooks = [Webhook(secret) for secret in secrets]
     except EmptyWebhookSecretError as error:

@@ -1,7 +1,7 @@
 """A registered webhook endpoint: its fields, its secrets, and when it is switched off. Pure: no clock, no store."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import Final, Literal
@@ -22,7 +22,7 @@ MAX_SECRETS: Final = 4
 class Secret:
     """What signs messages, from its making until *expires_at*; None: until it is replaced."""
 
-    value: str
+    value: str = field(repr=False)
     created_at: datetime
     expires_at: datetime | None = None
 

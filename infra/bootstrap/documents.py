@@ -9,10 +9,12 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import OperationFailure
 
 from infra.addresses import SERVICES
+from infra.bootstrap.sealing import seal_all
 from infra.errors import SetupError
 from infra.secrets import Secrets
 from pipeline.adapters.mongo import INDEXES, connect
 from pipeline.identity import fingerprint, new_webhook_secret
+from pipeline.sealing import Seal
 from pipeline.topology import DATABASE
 
 OWNER: Final = "default"
@@ -31,7 +33,9 @@ async def ensure(url: str, secrets: Secrets) -> str:
         for name in SERVICES:
             await _user(db, name, secrets.passwords[name])
         await _indexes(db)
-        await _owner(db)
+        seal = Seal.of(secrets.passwords["webhooks"])
+        await _owner(db, seal)
+        await seal_all(db, seal)
         await _token(db, secrets.token)
     return f"documents: {len(SERVICES)} users, {sum(map(len, INDEXES.values()))} indexes, owner {OWNER}"
 
@@ -66,8 +70,8 @@ async def _indexes(db: Database) -> None:
             ) from error
 
 
-async def _owner(db: Database) -> None:
-    await _insert_once(db, "users", OWNER, {"webhook_secret": new_webhook_secret()})
+async def _owner(db: Database, seal: Seal) -> None:
+    await _insert_once(db, "users", OWNER, {"webhook_secret": seal.seal(new_webhook_secret())})
 
 
 async def _token(db: Database, token: str) -> None:

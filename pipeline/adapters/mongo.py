@@ -29,6 +29,7 @@ from pipeline.adapters.mongo_users import MongoUsers
 from pipeline.events import Message
 from pipeline.job import EXPIRABLE, TERMINAL, WORKED_ON, Job, Status
 from pipeline.ports.documents import EVERY, Documents, JobFilter, SourceRecord
+from pipeline.sealing import Seal
 from pipeline.topology import DATABASE, DAY_SECONDS
 
 Document = dict[str, Any]
@@ -107,16 +108,17 @@ def database(client: AsyncMongoClient[Document], url: str) -> Database:
     return client.get_database(name, codec_options=CodecOptions(tz_aware=True))
 
 
-def documents(db: Database) -> Documents:
-    """Every store of one database."""
+def documents(db: Database, seal: Seal | None = None) -> Documents:
+    """Every store of one database, whose webhook secrets *seal* opens; without it they are not read."""
+    seal = seal or Seal()
 
     async def ping() -> None:
         await db.command("ping")
 
-    accounts, workers, counters = MongoAccounts(db), MongoWorkers(db), MongoCounters(db)
+    accounts, workers, counters = MongoAccounts(db, seal), MongoWorkers(db), MongoCounters(db)
     stores = MongoJobs(db), MongoSources(db), MongoQuality(db), accounts, workers, counters, MongoLanes(db)
-    tokens, users, sessions = MongoTokens(db), MongoUsers(db), MongoSessions(db)
-    hooks = mongo_endpoints.MongoEndpoints(db), mongo_deliveries.MongoDeliveries(db)
+    tokens, users, sessions = MongoTokens(db), MongoUsers(db, seal), MongoSessions(db)
+    hooks = mongo_endpoints.MongoEndpoints(db, seal), mongo_deliveries.MongoDeliveries(db)
     more = MongoPrefixes(db), MongoClaims(db), MongoBatches(db), MongoLimits(db), *hooks
     quotas = mongo_quotas.MongoQuotas(db)
     return Documents(*stores, *more, ping, tokens=tokens, users=users, sessions=sessions, quotas=quotas)

@@ -10,6 +10,7 @@ from pymongo.errors import DuplicateKeyError
 from pipeline.adapters.mongo_away import answering
 from pipeline.ports.users import User
 from pipeline.scopes import Role
+from pipeline.sealing import Seal
 
 _FIELDS = {"email": 1, "role": 1, "password_hash": 1, "created_at": 1, "disabled": 1}
 
@@ -18,7 +19,8 @@ _FIELDS = {"email": 1, "role": 1, "password_hash": 1, "created_at": 1, "disabled
 class MongoUsers:
     """`UserStore` on the collection `users`, one document per owner: with `email`, where they have an account."""
 
-    def __init__(self, db: AsyncDatabase[dict[str, Any]]) -> None:
+    def __init__(self, db: AsyncDatabase[dict[str, Any]], seal: Seal) -> None:
+        self._seal = seal
         self._users = db["users"]
 
     async def create(self, user: User, webhook_secret: str) -> bool:
@@ -30,7 +32,7 @@ class MongoUsers:
         except DuplicateKeyError:  # of the id, where the owner has an account, or of the address
             return False
         lacking = {"_id": user.owner, "webhook_secret": None}
-        await self._users.update_one(lacking, {"$set": {"webhook_secret": webhook_secret}})
+        await self._users.update_one(lacking, {"$set": {"webhook_secret": self._seal.seal(webhook_secret)}})
         return True
 
     async def get(self, owner: str) -> User | None:

@@ -9,6 +9,7 @@ import pytest
 
 from pipeline.adapters import memory, mongo
 from pipeline.ports.documents import Documents
+from pipeline.sealing import Seal
 from tests.servers import Servers
 
 ADAPTERS: Final = ("memory", "server")
@@ -26,6 +27,6 @@ async def document_stores(request: pytest.FixtureRequest) -> AsyncIterator[Docum
         for name in ("jobs", "tokens", "users"):
             await db[name].create_indexes(list(mongo.INDEXES[name]))
         try:
-            yield mongo.documents(db)
+            yield mongo.documents(db, Seal(["a password of tests that is long enough"]))
         finally:
             await client.drop_database(db.name)

@@ -18,6 +18,7 @@ from infra.secrets import Secrets
 from pipeline.adapters.mongo import INDEXES
 from pipeline.identity import fingerprint, new_token
 from pipeline.lease import LEASE_SECONDS
+from pipeline.sealing import Seal
 from pipeline.topology import BULK, DATABASE, DAY_SECONDS, DURABLES, INGEST, STREAMS, UPLOADS_BUCKET
 from tests.servers import Servers
 
@@ -146,12 +147,42 @@ def test_a_worker_that_is_silent_for_a_day_is_forgotten(db: Any) -> None:
     assert [(index["key"], index["expireAfterSeconds"]) for index in ends] == [([("seen_at", 1)], DAY_SECONDS)]
 
 
-def test_the_default_owner_has_a_webhook_secret_of_standard_webhooks_length(db: Any) -> None:
+def seal_of(servers: Servers) -> Seal:
+    return Seal.of(servers.secrets.passwords["webhooks"])
+
+
+def test_the_default_owner_has_a_webhook_secret_of_standard_webhooks_length(servers: Servers, db: Any) -> None:
     import base64
 
-    secret = db.users.find_one({"_id": "default"})["webhook_secret"]
+    secret = seal_of(servers).open(db.users.find_one({"_id": "default"})["webhook_secret"])
     assert secret.startswith("whsec_")
     assert len(base64.b64decode(secret.removeprefix("whsec_"))) == 32
+
+
+def test_webhook_secrets_of_an_earlier_version_are_sealed_and_those_of_an_older_password_renewed(
+    servers: Servers, db: Any
+) -> None:
+    seal, older = seal_of(servers), Seal(["a password of before that was replaced"])
+    db.users.insert_one({"_id": "usr_plain", "webhook_secret": "whsec_plain"})
+    hook = {"owner": "alice", "rev": 3, "status": "paused"}
+    secrets = [{"value": "whsec_first", "expires_at": None}, {"value": older.seal("whsec_second")}]
+    db.webhooks.insert_one({"_id": "whe_old", **hook, "secrets": secrets})
+    both = Secrets(
+        {
+            **servers.secrets.passwords,
+            "webhooks": f"{servers.secrets.passwords['webhooks']}, a password of before that was replaced",
+        },
+        servers.token,
+    )
+    servers.bootstrap(both)
+    stored, written = db.users.find_one({"_id": "usr_plain"}), db.webhooks.find_one({"_id": "whe_old"})
+    db.users.delete_one({"_id": "usr_plain"})
+    db.webhooks.delete_one({"_id": "whe_old"})
+    assert "whsec" not in str((stored, written))
+    assert seal.open(stored["webhook_secret"]) == "whsec_plain"
+    assert [seal.open(secret["value"]) for secret in written["secrets"]] == ["whsec_first", "whsec_second"]
+    assert {name: written[name] for name in hook} == hook
+    assert [set(secret) for secret in written["secrets"]] == [{"value", "expires_at"}, {"value"}]
 
 
 def test_a_new_token_revokes_the_one_before_and_is_stored_as_a_hash(servers: Servers, db: Any) -> None:

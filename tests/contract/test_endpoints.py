@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from pipeline.adapters.mongo_endpoints import MongoEndpoints
 from pipeline.clock import now
 from pipeline.endpoints import Endpoint, Secret
 from pipeline.ports.endpoints import EndpointStore
@@ -34,6 +35,21 @@ async def test_owner_lists_their_own_oldest_first(endpoints: EndpointStore) -> N
         await endpoints.insert(replace(ONE, id=id_, owner=owner))
     assert [endpoint.id for endpoint in await endpoints.of("alice")] == ["whe_1", "whe_3"]
     assert await endpoints.of("eve") == []
+
+
+@pytest.mark.parametrize("endpoints", ["server"], indirect=True)
+async def test_what_lies_on_the_server_holds_no_secret(endpoints: EndpointStore) -> None:
+    await endpoints.insert(ONE)
+    assert await endpoints.save(replace(ONE, description="changed", rev=2))
+    assert isinstance(endpoints, MongoEndpoints)
+    stored = await endpoints._webhooks.find_one({"_id": "whe_1"})
+    assert stored is not None
+    assert "whsec" not in str(stored)
+    assert [secret["value"].partition(":")[0] for secret in stored["secrets"]] == ["fernet"] * 2
+    await endpoints._webhooks.update_one({"_id": "whe_1"}, {"$set": {"secrets.0.value": "whsec_plain"}})
+    found = await endpoints.get("whe_1")
+    assert found is not None
+    assert [secret.value for secret in found.secrets] == ["whsec_plain", "whsec_new"]
 
 
 async def test_slower_of_two_writers_loses(endpoints: EndpointStore) -> None:

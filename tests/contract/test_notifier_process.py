@@ -13,6 +13,7 @@ from pipeline.events import Event, Message, terminal_message
 from pipeline.identity import new_endpoint_id, new_job_id, new_ping_id
 from pipeline.job import Job, Source, Status, fail
 from pipeline.ports.deliveries import Delivery, delivery_id
+from pipeline.sealing import Seal
 from tests.receiver import receiving
 from tests.servers import Servers
 
@@ -37,12 +38,16 @@ def failed(webhook: str | None) -> Job:
 OWN = "whsec_" + "A" * 32
 
 
+def seal_of(servers: Servers) -> Seal:
+    return Seal.of(servers.secrets.passwords["webhooks"])
+
+
 async def registered(servers: Servers, endpoint: Endpoint, ping: Delivery) -> None:
     """As the API does it."""
     url = servers.of("api").mongo
     client = mongo.connect(url)
     try:
-        documents = mongo.documents(mongo.database(client, url))
+        documents = mongo.documents(mongo.database(client, url), seal_of(servers))
         await documents.endpoints.insert(endpoint)
         await documents.deliveries.create(ping)
     finally:
@@ -53,7 +58,7 @@ async def end_of(servers: Servers, endpoint: Endpoint, delivery: str) -> tuple[E
     url = servers.of("api").mongo
     client = mongo.connect(url)
     try:
-        documents = mongo.documents(mongo.database(client, url))
+        documents = mongo.documents(mongo.database(client, url), seal_of(servers))
         found = await documents.endpoints.get(endpoint.id), await documents.deliveries.get(endpoint.id, delivery)
         await documents.endpoints.delete(endpoint.owner, endpoint.id)
         return found
@@ -65,7 +70,7 @@ async def secret_of(servers: Servers) -> str:
     url = servers.of("notifier").mongo
     client = mongo.connect(url)
     try:
-        secret = await mongo.documents(mongo.database(client, url)).accounts.webhook_secret("default")
+        secret = await mongo.documents(mongo.database(client, url), seal_of(servers)).accounts.webhook_secret("default")
     finally:
         await client.close()
     assert secret is not None

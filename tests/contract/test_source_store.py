@@ -9,6 +9,7 @@ import pytest
 from pipeline.adapters import memory, mongo
 from pipeline.identity import fingerprint, new_job_id
 from pipeline.ports.documents import AccountStore, Documents, SourceRecord, Token
+from pipeline.sealing import Seal
 from tests.contract.stores import ADAPTERS, document_stores
 from tests.making import NOON, sequencer
 from tests.servers import Servers
@@ -125,9 +126,9 @@ async def accounts(request: pytest.FixtureRequest, anyio_backend: str) -> AsyncI
         yield memory.MemoryAccounts({hashed: Token("default", "admin")}, {"default": "whsec_1"}), "enl_1"
         return
     servers: Servers = request.getfixturevalue("servers")
-    url = servers.of("api").mongo
+    url, seal = servers.of("api").mongo, Seal.of(servers.secrets.passwords["webhooks"])
     async with mongo.connect(url) as client:
-        yield mongo.documents(mongo.database(client, url)).accounts, servers.token
+        yield mongo.documents(mongo.database(client, url), seal).accounts, servers.token
 
 
 async def test_a_token_is_found_by_its_fingerprint_and_a_secret_by_its_owner(

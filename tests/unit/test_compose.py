@@ -182,9 +182,9 @@ def test_the_figures_of_the_bus_are_told_where_the_api_looks_and_nowhere_outside
 
 
 def test_a_service_knows_its_own_password_and_no_other(services: Services) -> None:
+    shared = {"api": {"tenants", "sessions", "webhooks"}, "notifier": {"webhooks"}}
     for name in SERVICES:
-        parent = {"tenants", "sessions"} if name == "api" else set()  # it makes S3 credentials as this account's
-        assert _known(from_environment(VARIABLES), services[name]) == {name, *parent}
+        assert _known(from_environment(VARIABLES), services[name]) == {name, *shared.get(name, set())}
 
 
 def _known(secrets: Secrets, service: dict[str, Any]) -> set[str]:

@@ -356,7 +356,7 @@ async def test_closed_port_is_said_so() -> None:
 
 
 def settings(**values: str) -> Settings:
-    servers = {"nats_url": "nats://a", "mongo_url": "mongodb://a"}
+    servers = {"nats_url": "nats://a", "mongo_url": "mongodb://a", "password_webhooks": "x" * 32}
     return Settings(**{**servers, "public_url": "http://a", **values})  # type: ignore[arg-type]
 
 

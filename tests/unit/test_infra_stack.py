@@ -38,8 +38,9 @@ def test_a_service_has_time_to_give_back_its_work_before_it_is_killed(stack: Sta
 @pytest.mark.parametrize("service", SERVICES)
 def test_a_service_is_told_its_own_password_and_no_other(stack: Stack, service: str) -> None:
     told = json.dumps(dict(stack.service(service).env))
+    shared = {"api": {"tenants", "sessions", "webhooks"}, "notifier": {"webhooks"}}
     known = {account for account, password in stack.secrets.passwords.items() if password in told}
-    assert known == {service, *({"tenants", "sessions"} if service == "api" else set())}
+    assert known == {service, *shared.get(service, set())}
     assert stack.secrets.token not in told
 
 
@@ -91,10 +92,15 @@ def test_nats_reads_every_password_as_text(stack: Stack) -> None:
     """A bare value that starts with a digit would be a number to nats-server."""
     environment = nats_environment(stack.secrets, "/store")
     wanted = set(re.findall(r"\$(ENLARGER_\w+)", NATS_CONFIG.read_text()))
-    assert wanted == {
-        *(f"ENLARGER_PASSWORD_{name.upper()}" for name in ACCOUNTS if name not in ("owner", "tenants", "sessions")),
-        "ENLARGER_NATS_STORE",
-    }
+    elsewhere = ("owner", "tenants", "sessions", "webhooks")
+    assert (
+        wanted
+        == set(environment)
+        == {
+            *(f"ENLARGER_PASSWORD_{name.upper()}" for name in ACCOUNTS if name not in elsewhere),
+            "ENLARGER_NATS_STORE",
+        }
+    )
     assert all(json.loads(environment[name]) for name in wanted)
 
 

@@ -36,6 +36,7 @@ def test_who_has_no_account_at_the_object_store_does_not_ask_for_its_address(mon
     monkeypatch.delenv("ENLARGER_MINIO_URL", raising=False)
     for name, url in (("NATS_URL", "nats://a"), ("MONGO_URL", "mongodb://a"), ("PUBLIC_URL", "http://a")):
         monkeypatch.setenv(f"ENLARGER_{name}", url)
+    monkeypatch.setenv("ENLARGER_PASSWORD_WEBHOOKS", "x" * 32)
     assert "minio_url" not in NotifierSettings().model_dump()
     for settings in OBJECT_USERS:
         with pytest.raises(ValidationError, match="minio_url"):

@@ -17,6 +17,7 @@ ADDRESSES: dict[str, Any] = {
     "minio_url": "http://a:b@c",
     "password_tenants": "x",
     "password_sessions": "x" * 32,
+    "password_webhooks": "x" * 32,
 }
 
 

@@ -42,7 +42,8 @@ def test_tokens_are_owners_and_only_their_hashes_are_kept() -> None:
 
 @pytest.mark.parametrize("name", ["VALID_TOKENS", "ENLARGER_TOKENS"])
 def test_tokens_stand_under_two_names(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    for setting in ("NATS_URL", "MONGO_URL", "MINIO_URL", "PASSWORD_TENANTS", "PASSWORD_SESSIONS"):
+    passwords = (f"PASSWORD_{name}" for name in ("TENANTS", "SESSIONS", "WEBHOOKS"))
+    for setting in ("NATS_URL", "MONGO_URL", "MINIO_URL", *passwords):
         monkeypatch.setenv(f"ENLARGER_{setting}", "x" * 32)
     monkeypatch.setenv(name, "token1,token2")
     monkeypatch.setenv("ENLARGER_ANONYMOUS", "on")
