@@ -12,6 +12,8 @@ from pipeline.options import Effective, InvalidOptionsError
 Size: TypeAlias = tuple[int, int]  # width, height
 
 MAX_FACTOR: Final = 16
+#: What costs no more the further it goes: an exact size is theirs to make, from however few pixels.
+INTERPOLATING: Final = frozenset({"bicubic", "lanczos"})
 #: A photograph of 33 megapixels four times as wide and high; 1.6 GB of 8-bit RGB.
 MAX_OUTPUT_PIXELS: Final = 1 << 29
 
@@ -58,10 +60,13 @@ def target_size(width: int, height: int, effective: Effective) -> Size:
     """
     if effective.width is not None and effective.height is not None:
         size = effective.width, effective.height
+        if effective.model not in INTERPOLATING:
+            _refuse_too_far((width, height), size)
     else:
         factor = _factor(width, height, effective)
         size = _times(width, factor), _times(height, factor)
-    _refuse_too_large((width, height), size)
+        _refuse_too_far((width, height), size)
+    _refuse_too_large(size)
     return size
 
 
@@ -108,10 +113,13 @@ def _times(pixels: int, factor: Fraction) -> int:
     return max(1, floor(pixels * factor + Fraction(1, 2)))
 
 
-def _refuse_too_large(source: Size, size: Size) -> None:
+def _refuse_too_far(source: Size, size: Size) -> None:
     if any(after > MAX_FACTOR * before for before, after in zip(source, size, strict=True)):
         detail = f"From {_named(source)} to {_named(size)} pixels is more than {MAX_FACTOR} times."
         raise InvalidOptionsError(detail, f"Ask for at most {MAX_FACTOR} times the width and the height.")
+
+
+def _refuse_too_large(size: Size) -> None:
     if size[0] * size[1] > MAX_OUTPUT_PIXELS:
         detail = f"The result would be {_named(size)} pixels; {MAX_OUTPUT_PIXELS} pixels are the limit."
         raise PipelineError(detail, code="image_too_large", hint="Ask for a smaller output.")

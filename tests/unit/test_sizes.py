@@ -17,7 +17,7 @@ scales = st.integers(1000, 16000).map(lambda thousandths: thousandths / 1000)
 
 
 def asking(format_: Written = "png", **sizing: Any) -> Effective:
-    return Effective(model="lanczos", format=format_, quality=90, lossless=False, **sizing)
+    return Effective(format=format_, quality=90, lossless=False, **({"model": "realesrgan-x4plus"} | sizing))
 
 
 def size(width: int, height: int, /, **sizing: Any) -> tuple[int, int]:
@@ -155,6 +155,10 @@ def test_a_target_is_allowed_or_refused_with_a_code(width: int, height: int, way
         ((100, 100), {"width": 1600}, None),
         ((100, 100), {"width": 1601}, "options_invalid"),
         ((100, 100), {"width": 100, "height": 1601}, "options_invalid"),
+        ((100, 100), {"width": 100, "height": 1601, "model": "lanczos"}, None),
+        ((1, 1), {"width": 800, "height": 600, "model": "bicubic"}, None),
+        ((100, 100), {"width": 1601, "model": "lanczos"}, "options_invalid"),  # the other side follows
+        ((1, 1), {"width": 40_000, "height": 40_000, "model": "lanczos"}, "image_too_large"),
         ((100, 100), {"min": 1601}, "options_invalid"),
         ((4000, 100), {"min": 1000, "max": 4096}, "options_invalid"),  # a panorama cannot be both
         ((6000, 4000), {"scale": 5}, "image_too_large"),
