@@ -13,6 +13,7 @@ from api.dialects.lines import Call, RefusedError
 from api.dialects.pictures import (
     FILENAME,
     bearer_owner,
+    ended,
     expect_format,
     found,
     head_of,
@@ -24,6 +25,7 @@ from api.dialects.pictures import (
     zulu,
 )
 from api.services import Services
+from pipeline.errors import PipelineError
 from pipeline.formats import FORMATS
 from pipeline.job import Job
 
@@ -32,6 +34,8 @@ MAX_LISTED: Final = 200
 MAX_SKIPPED: Final = 10_000
 #: What the metadata of a job holds at most.
 MAX_DESCRIPTION: Final = 512
+#: A job that can no longer be canceled ends within so long, unless its worker has died.
+PUBLISH_SECONDS: Final = 5.0
 URL_SECONDS: Final = 3600
 DESCRIPTION: Final = "description"
 DELETED: Final = "deleted"
@@ -74,15 +78,30 @@ async def read_image(request: Request[Services]) -> Response:
 
 async def delete_image(request: Request[Services]) -> Response:
     """`DELETE /images/{id}`: gone at once for everybody; its objects go with retention, which alone deletes."""
-    services, job = request.state, await _found(request)
-    store = services["documents"].jobs
-    if not job.terminal:  # a worker that has it must hear that it is no longer wanted
-        job = await jobs.cancel_job(store, services["relay"], job.owner, job.id, clock=services["clock"])
+    services, store = request.state, request.state["documents"].jobs
+    job = await _stopped(services, await _found(request))
     marked = {"metadata": job.metadata | {DELETED: "true"}, "rev": job.rev + 1, "updated_at": services["clock"]()}
     if not await store.save(job.model_copy(update=marked)):
         raise RefusedError(409, "The image has just changed: delete it again")
     log.info("image.deleted", owner=job.owner, job_id=job.id)
     return JSONResponse({"message": "Image deleted successfully"})
+
+
+async def _stopped(services: Services, job: Job) -> Job:
+    """*job* once nobody works on it any more: whoever has it must hear that it is no longer wanted."""
+    if job.terminal:
+        return job
+    try:
+        return await jobs.cancel_job(
+            services["documents"].jobs, services["relay"], job.owner, job.id, clock=services["clock"]
+        )
+    except PipelineError as error:
+        if error.code != "job_not_cancelable":
+            raise
+    job = await ended(services, job, seconds=PUBLISH_SECONDS)  # it was faster
+    if not job.terminal:
+        raise RefusedError(409, "The image is just being stored: delete it again in a moment")
+    return job
 
 
 async def _owner(request: Request[Services]) -> str:

@@ -78,11 +78,14 @@ def test_a_deleted_image_is_gone_at_once(house: House, work: bool) -> None:  # n
     assert house.client.get(f"/images/{kept['id']}", headers=ALICE).status_code == 200
 
 
-def test_an_image_whose_job_publishes_is_not_deleted(house: House) -> None:
+@pytest.mark.parametrize(("worker", "status"), [("died", 409), ("works", 200)])
+def test_an_image_whose_job_publishes_is_deleted_once_that_has_ended(house: House, worker: str, status: int) -> None:
     id_ = upload(house)["id"]
     job = house.only_job()
     house.jobs.jobs[job.id] = job.model_copy(update={"status": Status.PUBLISHING})
-    assert detail(delete(house, id_))[0] == 409
+    house.idle = worker == "died"
+    assert delete(house, id_).status_code == status
+    assert house.client.get(f"/images/{id_}", headers=ALICE).status_code == (404 if status == 200 else 200)
 
 
 def test_images_of_others_are_not_found(house: House) -> None:
