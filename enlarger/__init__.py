@@ -9,7 +9,7 @@ with Client("http://127.0.0.1:8000", token="...") as client:
 """
 
 from enlarger.admin_models import Check, Doctor, Worker
-from enlarger.client import Client
+from enlarger.client import AsyncClient, Client
 from enlarger.errors import EnlargerError
 from enlarger.models import (
     Estimate,
@@ -28,6 +28,7 @@ from enlarger.retries import Clock
 from enlarger.webhook_models import Delivery, Webhook
 
 __all__ = [
+    "AsyncClient",
     "Check",
     "Client",
     "Clock",

@@ -1,6 +1,6 @@
 """What those ask of a service who run it."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from urllib.parse import quote
 
 from enlarger.account_models import User
@@ -16,8 +16,9 @@ from enlarger.admin_models import (
     Retention,
     Sweep,
 )
-from enlarger.connection import Connection, read
+from enlarger.calls import Calls, call, listing
 from enlarger.models import Page
+from enlarger.reading import read
 
 #: Longer than the service looks for what was lost.
 SWEEP_SECONDS = 330.0
@@ -25,89 +26,110 @@ SWEEP_SECONDS = 330.0
 PASS_SECONDS = 90.0
 
 
-class Admin(Connection):
+class Admin(Calls):
     """Lanes, dead messages, retention, prefixes, credentials, the sweep and the doctor; for tokens of admins."""
 
-    def lanes(self) -> tuple[Lane, ...]:
+    @call
+    async def lanes(self) -> tuple[Lane, ...]:
         """List the lanes: what waits, what is paused, what stands still."""
-        return read(LaneList, self._call("GET", "/v1/admin/lanes")).items
+        return read(LaneList, await self._ask("GET", "/v1/admin/lanes")).items
 
-    def pause_lane(self, lane: str, *, seconds: int, reason: str) -> Lane:
+    @call
+    async def pause_lane(self, lane: str, *, seconds: int, reason: str) -> Lane:
         """Let no work of a lane begin for so many seconds, at most a day."""
-        return read(Lane, self._call("POST", f"{_lane_path(lane)}/pause", json={"seconds": seconds, "reason": reason}))
+        return read(
+            Lane, await self._ask("POST", f"{_lane_path(lane)}/pause", json={"seconds": seconds, "reason": reason})
+        )
 
-    def resume_lane(self, lane: str) -> Lane:
+    @call
+    async def resume_lane(self, lane: str) -> Lane:
         """End a pause now."""
-        return read(Lane, self._call("POST", f"{_lane_path(lane)}/resume"))
+        return read(Lane, await self._ask("POST", f"{_lane_path(lane)}/resume"))
 
-    def letters(self) -> Iterator[Letter]:
+    @listing
+    def letters(self) -> AsyncIterator[Letter]:
         """Yield messages that nobody could read, oldest first, page after page as you iterate."""
-        return self._pages(Page[Letter], "/v1/admin/dead", {})
+        return self._items(Page[Letter], "/v1/admin/dead", {})
 
-    def letter(self, letter_id: str) -> Letter:
+    @call
+    async def letter(self, letter_id: str) -> Letter:
         """Read one dead message."""
-        return read(Letter, self._call("GET", _letter_path(letter_id)))
+        return read(Letter, await self._ask("GET", _letter_path(letter_id)))
 
-    def replay(self, letter_id: str) -> Letter:
+    @call
+    async def replay(self, letter_id: str) -> Letter:
         """Send a dead message again to where it came from, and discard it."""
-        return read(Letter, self._call("POST", f"{_letter_path(letter_id)}/replay"))
+        return read(Letter, await self._ask("POST", f"{_letter_path(letter_id)}/replay"))
 
-    def discard(self, letter_id: str) -> None:
+    @call
+    async def discard(self, letter_id: str) -> None:
         """Discard a dead message."""
-        self._call("DELETE", _letter_path(letter_id))
+        await self._ask("DELETE", _letter_path(letter_id))
 
-    def retention(self) -> Retention:
+    @call
+    async def retention(self) -> Retention:
         """Read what retention would remove now."""
-        return read(Retention, self._call("GET", "/v1/admin/retention"))
+        return read(Retention, await self._ask("GET", "/v1/admin/retention"))
 
-    def retain(self) -> Retention:
+    @call
+    async def retain(self) -> Retention:
         """Remove what has had its time, as much as one pass takes. Tried once: a pass that was lost goes on."""
-        return read(Retention, self._call("POST", "/v1/admin/retention", waits=(), timeout=PASS_SECONDS))
+        return read(Retention, await self._ask("POST", "/v1/admin/retention", waits=(), timeout=PASS_SECONDS))
 
-    def keep(self, owner: str, days: int | None) -> Retention:
+    @call
+    async def keep(self, owner: str, days: int | None) -> Retention:
         """Keep an owner's objects for *days*, 0 for ever, None as the setting has it."""
         path = f"/v1/admin/retention/{quote(owner, safe='')}"
-        return read(Retention, self._call("PUT", path, json={"days": days}))
+        return read(Retention, await self._ask("PUT", path, json={"days": days}))
 
-    def prefixes(self) -> tuple[Prefix, ...]:
+    @call
+    async def prefixes(self) -> tuple[Prefix, ...]:
         """List the presets that hold for all uploads below a folder."""
-        return read(PrefixList, self._call("GET", "/v1/admin/prefixes")).items
+        return read(PrefixList, await self._ask("GET", "/v1/admin/prefixes")).items
 
-    def bind_prefix(self, prefix: str, preset: str, *, owner: str | None = None) -> Prefix:
+    @call
+    async def bind_prefix(self, prefix: str, preset: str, *, owner: str | None = None) -> Prefix:
         """Give later uploads below *prefix* a preset; with "" all later jobs of *owner*, who is "default" if None."""
         named = {} if owner is None else {"owner": owner}
         body = {"prefix": prefix, "preset": preset} | named
-        return read(Prefix, self._call("PUT", "/v1/admin/prefixes", json=body))
+        return read(Prefix, await self._ask("PUT", "/v1/admin/prefixes", json=body))
 
-    def unbind_prefix(self, prefix: str, *, owner: str | None = None) -> None:
+    @call
+    async def unbind_prefix(self, prefix: str, *, owner: str | None = None) -> None:
         """Take the preset from a prefix."""
         params = {"prefix": prefix} | ({} if owner is None else {"owner": owner})
-        self._call("DELETE", "/v1/admin/prefixes", params=params)
+        await self._ask("DELETE", "/v1/admin/prefixes", params=params)
 
-    def credentials(self) -> tuple[Credential, ...]:
+    @call
+    async def credentials(self) -> tuple[Credential, ...]:
         """List the S3 credentials of homes, without their secrets."""
-        return read(CredentialList, self._call("GET", "/v1/admin/s3-credentials")).items
+        return read(CredentialList, await self._ask("GET", "/v1/admin/s3-credentials")).items
 
-    def create_credential(self, user: str) -> Credential:
+    @call
+    async def create_credential(self, user: str) -> Credential:
         """Make an S3 credential for the home of *user*. Tried once: a second try would make a second one."""
-        return read(Credential, self._call("POST", "/v1/admin/s3-credentials", waits=(), json={"user": user}))
+        return read(Credential, await self._ask("POST", "/v1/admin/s3-credentials", waits=(), json={"user": user}))
 
-    def revoke_credential(self, access_key: str) -> None:
+    @call
+    async def revoke_credential(self, access_key: str) -> None:
         """Make an S3 credential useless."""
-        self._call("DELETE", f"/v1/admin/s3-credentials/{quote(access_key, safe='')}")
+        await self._ask("DELETE", f"/v1/admin/s3-credentials/{quote(access_key, safe='')}")
 
-    def create_user(self, email: str, password: str, *, role: str = "user", owner: str | None = None) -> User:
+    @call
+    async def create_user(self, email: str, password: str, *, role: str = "user", owner: str | None = None) -> User:
         """Make an account, of a new owner unless one is named. Tried once: a second try would be refused."""
         body = {"email": email, "password": password, "role": role} | ({} if owner is None else {"owner": owner})
-        return read(User, self._call("POST", "/v1/admin/users", waits=(), json=body))
+        return read(User, await self._ask("POST", "/v1/admin/users", waits=(), json=body))
 
-    def sweep(self) -> Sweep:
+    @call
+    async def sweep(self) -> Sweep:
         """Have the service look for what was lost, all uploads included. Tried once: a pass that was lost goes on."""
-        return read(Sweep, self._call("POST", "/v1/admin/sweep", waits=(), timeout=SWEEP_SECONDS))
+        return read(Sweep, await self._ask("POST", "/v1/admin/sweep", waits=(), timeout=SWEEP_SECONDS))
 
-    def doctor(self) -> Doctor:
+    @call
+    async def doctor(self) -> Doctor:
         """Have the service check all it depends on. Tried once: whoever asks wants to hear about now."""
-        return read(Doctor, self._call("GET", "/v1/admin/doctor", waits=()))
+        return read(Doctor, await self._ask("GET", "/v1/admin/doctor", waits=()))
 
 
 def _lane_path(lane: str) -> str:

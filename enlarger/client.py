@@ -1,31 +1,33 @@
-"""The client: one method per thing the service does, over HTTP alone, safe to share between threads."""
+"""The two clients: one method per thing the service does, over HTTP alone."""
 
-import os
-from collections.abc import Callable, Iterator, Mapping
-from datetime import datetime
-from itertools import count
-from pathlib import Path
-from typing import Any, Final
-from urllib.parse import quote
+from types import TracebackType
+from typing import Self
+
+import httpx2
 
 from enlarger.admin import Admin
-from enlarger.connection import not_ours, read
+from enlarger.calls import call, refuse_unusable
+from enlarger.connection import Connection
 from enlarger.endpoints import Endpoints
-from enlarger.errors import EnlargerError, retry_after
-from enlarger.listening import Listener
-from enlarger.models import Job, Metrics, Model, ModelList, Page, Upload, Why
+from enlarger.jobs import Jobs
+from enlarger.network import Blocking
 from enlarger.objects import Objects
-from enlarger.retries import BACKOFF_SECONDS, persist, polling_waits
-from enlarger.submitting import Submitting, new_key, wire_name
+from enlarger.retries import Clock
+from enlarger.submitting import Submitting
 from enlarger.tokens import Tokens
-from enlarger.transfer import OnBytes, fetch_file, put_file
-
-#: Who waits for a job outlasts a restart of the service.
-RESTART_SECONDS: Final = (*BACKOFF_SECONDS, 8.0, 8.0, 8.0)
 
 
-class Client(Submitting, Objects, Endpoints, Admin, Tokens):
-    """A connection to one Enlarger service.
+class Service(Jobs, Submitting, Objects, Endpoints, Admin, Tokens):
+    """Every call that both clients have."""
+
+    @call
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._network.close()
+
+
+class Client(Connection, Service):
+    """A connection to one Enlarger service, safe to share between threads.
 
     Every method raises `EnlargerError`. Busy answers and lost connections are tried again, a few times.
 
@@ -37,160 +39,63 @@ class Client(Submitting, Objects, Endpoints, Admin, Tokens):
         timeout_seconds: Longest silence on a connection.
     """
 
-    def upload(
+    def __init__(
         self,
-        path: str | os.PathLike[str],
-        options: Mapping[str, Any] | None = None,
+        url: str,
+        token: str,
         *,
-        webhook: str | None = None,
-        metadata: Mapping[str, str] | None = None,
-        on_progress: OnBytes | None = None,
-    ) -> Job:
-        """Announce a job and send its file straight to the object store; return the job as announced.
+        transport: httpx2.BaseTransport | None = None,
+        clock: Clock | None = None,
+        timeout_seconds: float = 30.0,
+    ) -> None:
+        refuse_unusable(url, token)
+        clock = clock or Clock()
+        network = Blocking(url, transport=transport, clock=clock, timeout_seconds=timeout_seconds)
+        Connection.__init__(self, Service(network, token, clock=clock, timeout_seconds=timeout_seconds))
 
-        Args:
-            path: The picture; it is streamed, never held in memory.
-            options: Such as `{"scale": 4, "model": "realesrgan-x4plus", "format": "webp"}`.
-            webhook: URL that gets a signed message when the job ends.
-            metadata: Your own names and values; the job carries them.
-            on_progress: Called with bytes sent and bytes in all.
-        """
-        path = Path(path)
-        size_bytes = path.stat().st_size
-        wanted = {"filename": wire_name(path), "size_bytes": size_bytes}
-        extra = {"options": options, "webhook": webhook, "metadata": metadata}
-        body = wanted | {name: value for name, value in extra.items() if value is not None}
-        key = {"idempotency-key": new_key()}  # a second try is answered with the same job
-        upload = read(Upload, self._call("POST", "/v1/uploads", json=body, headers=key))
-        self._send(upload, path, size_bytes=size_bytes, on_progress=on_progress or _ignore)
-        return upload.job
+    def __enter__(self) -> Self:
+        return self
 
-    def job(self, job_id: str) -> Job:
-        """Read one job."""
-        return read(Job, self._call("GET", _job_path(job_id)))
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
-    def jobs(
+
+class AsyncClient(Service):
+    """The same for `asyncio`: the methods of `Client` are coroutines, its lists are for `async for`.
+
+    All tasks of one event loop can share it; one that is cancelled leaves neither a connection nor a file open.
+    What you have it call, such as `on_progress`, runs on the event loop: let that be quick.
+
+    Args:
+        url: As for `Client`, and so are all others.
+        token: As for `Client`.
+        transport: Stands in for the network, for tests.
+        clock: Stands in for time and chance, for tests.
+        timeout_seconds: Longest silence on a connection.
+    """
+
+    def __init__(
         self,
+        url: str,
+        token: str,
         *,
-        status: str | None = None,
-        key: str | None = None,
-        prefix: str | None = None,
-        batch_id: str | None = None,
-        created_gte: datetime | None = None,
-        created_lt: datetime | None = None,
-    ) -> Iterator[Job]:
-        """Yield jobs, newest first, page after page as you iterate.
+        transport: httpx2.AsyncBaseTransport | None = None,
+        clock: Clock | None = None,
+        timeout_seconds: float = 30.0,
+    ) -> None:
+        from enlarger.concurrent import Concurrent
 
-        Args:
-            status: Where they stand.
-            key: Of their upload.
-            prefix: What the key of their upload begins with, such as `trip/@x4/`.
-            batch_id: The batch that they belong to.
-            created_gte: Made at this time or later; with a time zone.
-            created_lt: Made before it.
-        """
-        said = {"status": status, "key": key, "prefix": prefix, "batch_id": batch_id}
-        times = {"created_gte": created_gte, "created_lt": created_lt}
-        wanted = {name: value for name, value in said.items() if value is not None}
-        wanted |= {name: value.isoformat() for name, value in times.items() if value is not None}
-        return self._pages(Page[Job], "/v1/jobs", wanted)
+        refuse_unusable(url, token)
+        clock = clock or Clock()
+        network = Concurrent(url, transport=transport, clock=clock, timeout_seconds=timeout_seconds)
+        super().__init__(network, token, clock=clock, timeout_seconds=timeout_seconds)
 
-    def wait(
-        self, job_id: str, *, on_progress: Callable[[Job], None] | None = None, timeout_seconds: float = 3600.0
-    ) -> Job:
-        """Follow a job until it has ended, well or badly, and return it.
+    async def __aenter__(self) -> Self:
+        return self
 
-        It is followed live, over server-sent events; where those do not get through it is looked at again and again.
-
-        Args:
-            job_id: The job.
-            on_progress: Called with every news of the job, and every 15 seconds or sooner where there is none.
-            timeout_seconds: Give up (`wait_timeout`) after this long; the job itself goes on.
-        """
-        deadline, tell = self._clock.now() + timeout_seconds, on_progress or _ignore
-        seen: Job | None = None
-        listener = Listener(self._streams, f"{_job_path(job_id)}/events", self._clock)
-        for wait in polling_waits():
-            for job in listener.jobs(seen, deadline):
-                tell(job)
-                if job.terminal:
-                    return job
-            response = self._call("GET", _job_path(job_id), waits=RESTART_SECONDS)
-            job = seen = read(Job, response)
-            tell(job)
-            left = deadline - self._clock.now()
-            if job.terminal:
-                break
-            if left <= 0:
-                raise _too_long(job, timeout_seconds)
-            self._clock.sleep(min(left, retry_after(response) or wait))
-        return job
-
-    def result(
-        self, job_id: str, to: str | os.PathLike[str], *, on_progress: OnBytes | None = None, replace: bool = True
-    ) -> Path:
-        """Fetch the main output into the file *to*; return its path.
-
-        The file appears only when it is complete and has the sha256 that the job reports. Unless it may *replace*
-        what is there, an existing file is an error, `output_exists`.
-        """
-        to = Path(to)
-        answer = self._call("GET", f"{_job_path(job_id)}/result")
-        job = self.job(job_id)
-        if not (answer.has_redirect_location and job.outputs):
-            raise not_ours(answer)
-        url = str(answer.url.join(answer.headers["location"]))
-
-        def attempt() -> None:
-            quiet = on_progress or _ignore
-            fetch_file(self._store, url, to, output=job.outputs[0], on_progress=quiet, replace=replace)
-
-        persist(attempt, clock=self._clock)
-        return to
-
-    def metrics(self, job_id: str) -> Metrics:
-        """Read what a finished job measured."""
-        return read(Metrics, self._call("GET", f"{_job_path(job_id)}/metrics"))
-
-    def cancel(self, job_id: str) -> Job:
-        """Stop a job that has not passed its commit point."""
-        return read(Job, self._call("POST", f"{_job_path(job_id)}/cancel"))
-
-    def why(self, job_id: str) -> Why:
-        """Ask what a job waits for, or how it ended, in plain words."""
-        return read(Why, self._call("GET", f"{_job_path(job_id)}/why"))
-
-    def retry(self, job_id: str) -> Job:
-        """Start a new run of a job that failed, expired or was canceled; one that is under way is answered."""
-        return read(Job, self._call("POST", f"{_job_path(job_id)}/retry"))
-
-    def models(self) -> tuple[Model, ...]:
-        """List the models that jobs can name."""
-        return read(ModelList, self._call("GET", "/v1/models")).items
-
-    def _send(self, upload: Upload, path: Path, *, size_bytes: int, on_progress: OnBytes) -> None:
-        tries = count()
-
-        def attempt() -> None:
-            # the answer may have been lost after the last byte arrived: a second copy would start a second run
-            if next(tries) and self.job(upload.job.id).status != "awaiting_upload":
-                return
-            put_file(self._store, upload.put, path, size_bytes=size_bytes, on_progress=on_progress)
-
-        persist(attempt, clock=self._clock)
-
-
-def _too_long(job: Job, timeout_seconds: float) -> EnlargerError:
-    return EnlargerError(
-        f"{job.id} is still {job.status} after {timeout_seconds:g} s",
-        code="wait_timeout",
-        hint="It goes on without you: wait for it again, or cancel it.",
-    )
-
-
-def _job_path(job_id: str) -> str:
-    return f"/v1/jobs/{quote(job_id, safe='')}"
-
-
-def _ignore(*_: object) -> None:
-    """Nobody watches."""
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()

@@ -1,30 +1,34 @@
 """What owners ask of a service about their webhooks. How to receive them stands in `enlarger.webhooks`."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
-from enlarger.connection import Connection, read
+from enlarger.calls import Calls, call, listing
 from enlarger.models import Page
+from enlarger.reading import read
 from enlarger.webhook_models import Delivery, Replayed, Webhook, WebhookList
 
 #: How often a delivery is looked at that somebody waits for.
 LOOK_SECONDS = 0.5
 
 
-class Endpoints(Connection):
+class Endpoints(Calls):
     """Webhook endpoints, what was sent to them, and sending it again."""
 
-    def webhooks(self) -> tuple[Webhook, ...]:
+    @call
+    async def webhooks(self) -> tuple[Webhook, ...]:
         """List your endpoints, oldest first."""
-        return read(WebhookList, self._call("GET", "/v1/webhooks")).items
+        return read(WebhookList, await self._ask("GET", "/v1/webhooks")).items
 
-    def webhook(self, webhook_id: str) -> Webhook:
+    @call
+    async def webhook(self, webhook_id: str) -> Webhook:
         """Read one endpoint."""
-        return read(Webhook, self._call("GET", _path(webhook_id)))
+        return read(Webhook, await self._ask("GET", _path(webhook_id)))
 
-    def add_webhook(self, url: str, *, events: Sequence[str] | None = None, description: str = "") -> Webhook:
+    @call
+    async def add_webhook(self, url: str, *, events: Sequence[str] | None = None, description: str = "") -> Webhook:
         """Register an endpoint; keep its `secret`, which is told this once.
 
         Tried once: a second try would make a second one.
@@ -35,9 +39,10 @@ class Endpoints(Connection):
             description: What you call it.
         """
         body = {"url": url, "description": description} | ({} if events is None else {"events": list(events)})
-        return read(Webhook, self._call("POST", "/v1/webhooks", waits=(), json=body))
+        return read(Webhook, await self._ask("POST", "/v1/webhooks", waits=(), json=body))
 
-    def change_webhook(
+    @call
+    async def change_webhook(
         self,
         webhook_id: str,
         *,
@@ -49,43 +54,50 @@ class Endpoints(Connection):
         """Change what is given; *status* is "paused", or "active", which also ends a disablement."""
         given = {"url": url, "events": events and list(events), "description": description, "status": status}
         body = {name: value for name, value in given.items() if value is not None}
-        return read(Webhook, self._call("PATCH", _path(webhook_id), json=body))
+        return read(Webhook, await self._ask("PATCH", _path(webhook_id), json=body))
 
-    def delete_webhook(self, webhook_id: str) -> None:
+    @call
+    async def delete_webhook(self, webhook_id: str) -> None:
         """Delete an endpoint; what waits to be sent to it fails."""
-        self._call("DELETE", _path(webhook_id))
+        await self._ask("DELETE", _path(webhook_id))
 
-    def rotate_webhook(self, webhook_id: str, *, keep_seconds: int = 86_400) -> Webhook:
+    @call
+    async def rotate_webhook(self, webhook_id: str, *, keep_seconds: int = 86_400) -> Webhook:
         """Make a new `secret`; the one before signs too for *keep_seconds*. Tried once."""
         body = {"keep_seconds": keep_seconds}
-        return read(Webhook, self._call("POST", f"{_path(webhook_id)}/rotate", waits=(), json=body))
+        return read(Webhook, await self._ask("POST", f"{_path(webhook_id)}/rotate", waits=(), json=body))
 
-    def ping_webhook(self, webhook_id: str, *, timeout_seconds: float = 30.0) -> Delivery:
+    @call
+    async def ping_webhook(self, webhook_id: str, *, timeout_seconds: float = 30.0) -> Delivery:
         """Have a test message sent once, and return it when it has ended, or as it stands after *timeout_seconds*."""
-        delivery = read(Delivery, self._call("POST", f"{_path(webhook_id)}/ping", waits=()))
+        delivery = read(Delivery, await self._ask("POST", f"{_path(webhook_id)}/ping", waits=()))
         end = self._clock.now() + timeout_seconds
         while delivery.status == "pending" and self._clock.now() < end:
-            self._clock.sleep(LOOK_SECONDS)
-            delivery = self.delivery(webhook_id, delivery.id)
+            await self._network.sleep(LOOK_SECONDS)
+            delivery = await self.delivery(webhook_id, delivery.id)
         return delivery
 
-    def deliveries(self, webhook_id: str, *, status: str | None = None) -> Iterator[Delivery]:
+    @listing
+    def deliveries(self, webhook_id: str, *, status: str | None = None) -> AsyncIterator[Delivery]:
         """Yield what was sent to an endpoint, newest first, page after page as you iterate."""
         wanted = {} if status is None else {"status": status}
-        return self._pages(Page[Delivery], f"{_path(webhook_id)}/deliveries", wanted)
+        return self._items(Page[Delivery], f"{_path(webhook_id)}/deliveries", wanted)
 
-    def delivery(self, webhook_id: str, delivery_id: str) -> Delivery:
+    @call
+    async def delivery(self, webhook_id: str, delivery_id: str) -> Delivery:
         """Read one delivery with its attempts."""
-        return read(Delivery, self._call("GET", _path(webhook_id, delivery_id)))
+        return read(Delivery, await self._ask("GET", _path(webhook_id, delivery_id)))
 
-    def replay_delivery(self, webhook_id: str, delivery_id: str) -> Delivery:
+    @call
+    async def replay_delivery(self, webhook_id: str, delivery_id: str) -> Delivery:
         """Have one sent again, whatever came of it; its `webhook-id` stays."""
-        return read(Delivery, self._call("POST", f"{_path(webhook_id, delivery_id)}/replay"))
+        return read(Delivery, await self._ask("POST", f"{_path(webhook_id, delivery_id)}/replay"))
 
-    def replay_deliveries(self, webhook_id: str, since: datetime, until: datetime | None = None) -> int:
+    @call
+    async def replay_deliveries(self, webhook_id: str, since: datetime, until: datetime | None = None) -> int:
         """Have all sent again that failed from *since* and before *until* (None: now); how many that are."""
         span: Mapping[str, Any] = {"since": since.isoformat()} | ({} if until is None else {"until": until.isoformat()})
-        return read(Replayed, self._call("POST", f"{_path(webhook_id)}/replay", json=span)).replayed
+        return read(Replayed, await self._ask("POST", f"{_path(webhook_id)}/replay", json=span)).replayed
 
 
 def _path(webhook_id: str, delivery_id: str | None = None) -> str:

@@ -1,12 +1,14 @@
 """Hear of a job over server-sent events, for as long as that works: who calls looks at the job wherever it does not."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, aclosing
 from typing import Final
 
 import httpx2
 from pydantic import ValidationError
 
 from enlarger.models import Job, Progress
+from enlarger.network import Stream
 from enlarger.retries import NEVER_SENT, Clock
 
 #: The service says something at least this often, be it only that it is there.
@@ -15,23 +17,26 @@ HEARTBEAT_SECONDS: Final = 15.0
 SILENCE_SECONDS: Final = HEARTBEAT_SECONDS + 5
 _TIMEOUT: Final = httpx2.Timeout(connect=10.0, read=SILENCE_SECONDS, write=10.0, pool=1.0)
 
+#: Opens a stream: path, headers, time-outs.
+Open = Callable[[str, Mapping[str, str], httpx2.Timeout], AbstractAsyncContextManager[Stream]]
+
 
 class Listener:
     """The live stream of one job, opened as often as it is cut.
 
     Args:
-        client: Streams have connections of their own, so that they keep none from other calls.
+        open_: Opens a stream.
         path: Where the stream is.
         clock: Where time comes from.
     """
 
-    def __init__(self, client: httpx2.Client, path: str, clock: Clock) -> None:
-        self._client = client
+    def __init__(self, open_: Open, path: str, clock: Clock) -> None:
+        self._open = open_
         self._path = path
         self._clock = clock
         self._useful = True
 
-    def jobs(self, known: Job | None, deadline: float) -> Iterator[Job]:
+    async def jobs(self, known: Job | None, deadline: float) -> AsyncGenerator[Job, None]:
         """Yield the job whenever there is news behind what is *known*, and at every heartbeat.
 
         That goes on until the stream is cut, has ended, or *deadline* comes near.
@@ -42,10 +47,12 @@ class Listener:
             return
         headers = {"accept": "text/event-stream"} | ({"last-event-id": str(known.rev)} if known else {})
         try:
-            with self._client.stream("GET", self._path, headers=headers, timeout=_TIMEOUT) as response:
+            async with self._open(self._path, headers, _TIMEOUT) as stream:
                 self._useful = False
-                if response.status_code == httpx2.codes.OK:
-                    yield from self._heard(response, known, deadline)
+                if stream.response.status_code == httpx2.codes.OK:
+                    async with aclosing(self._heard(stream, known, deadline)) as heard:
+                        async for job in heard:
+                            yield job
         except NEVER_SENT:
             return  # who looks at the job meanwhile finds out whether the service is there
         except httpx2.TimeoutException:
@@ -53,8 +60,8 @@ class Listener:
         except (httpx2.RequestError, ValidationError):
             return
 
-    def _heard(self, response: httpx2.Response, job: Job | None, deadline: float) -> Iterator[Job]:
-        for event in httpx2.EventSource(response):
+    async def _heard(self, stream: Stream, job: Job | None, deadline: float) -> AsyncGenerator[Job, None]:
+        async for event in stream.events():
             self._useful = True  # a heartbeat says so too
             job = _after(event, job)
             if job is not None:

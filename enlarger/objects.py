@@ -1,12 +1,12 @@
 """Pictures put under keys of one's own, as an S3 client does it, and the jobs that come of them."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
-from enlarger.connection import Connection, read
+from enlarger.calls import Calls, call, listing
 from enlarger.models import Answer, Job, Page, SignedPut
-from enlarger.retries import persist
+from enlarger.reading import read
 from enlarger.transfer import OnBytes, put_file
 
 #: The most keys of one `sign_objects`, and the most jobs of one page.
@@ -27,34 +27,39 @@ class SignedObjects(Answer):
     items: tuple[SignedObject, ...]
 
 
-class Objects(Connection):
+class Objects(Calls):
     """The bucket `uploads` without S3 credentials: what is put there becomes a job by itself."""
 
-    def sign_objects(self, sizes: Mapping[str, int]) -> dict[str, SignedPut]:
+    @call
+    async def sign_objects(self, sizes: Mapping[str, int]) -> dict[str, SignedPut]:
         """Have uploads to keys of yours signed, at most 100, each for as many bytes; they hold for an hour."""
         objects = [{"key": key, "size_bytes": size} for key, size in sizes.items()]
-        answer = read(SignedObjects, self._call("POST", "/v1/objects", json={"objects": objects}))
+        answer = read(SignedObjects, await self._ask("POST", "/v1/objects", json={"objects": objects}))
         return {one.key: one.put for one in answer.items}
 
-    def send_object(
+    @call
+    async def send_object(
         self, put: SignedPut, path: str | os.PathLike[str], *, size_bytes: int, on_progress: OnBytes | None = None
     ) -> None:
         """Send a file of *size_bytes* to where `sign_objects` has it go; it is streamed, never held in memory."""
 
-        def attempt() -> None:
-            put_file(self._store, put, Path(path), size_bytes=size_bytes, on_progress=on_progress or _ignore)
+        async def attempt() -> None:
+            quiet = on_progress or _ignore
+            await put_file(self._network, put, Path(path), size_bytes=size_bytes, on_progress=quiet)
 
-        persist(attempt, clock=self._clock)
+        await self._persist(attempt)
 
-    def put_object(self, path: str | os.PathLike[str], key: str, *, on_progress: OnBytes | None = None) -> None:
+    @call
+    async def put_object(self, path: str | os.PathLike[str], key: str, *, on_progress: OnBytes | None = None) -> None:
         """Put a file under *key*, such as `trip/@x4/a.jpg`; the options of its job are what the key says."""
-        size_bytes = Path(path).stat().st_size
-        put = self.sign_objects({key: size_bytes})[key]
-        self.send_object(put, path, size_bytes=size_bytes, on_progress=on_progress)
+        size_bytes = (await self._network.apart(Path(path).stat)).st_size
+        put = (await self.sign_objects({key: size_bytes}))[key]
+        await self.send_object(put, path, size_bytes=size_bytes, on_progress=on_progress)
 
-    def jobs_below(self, prefix: str) -> Iterator[Job]:
+    @listing
+    def jobs_below(self, prefix: str) -> AsyncIterator[Job]:
         """Yield the jobs of uploads whose key begins with *prefix*, newest first, in large pages as you iterate."""
-        return self._pages(Page[Job], "/v1/jobs", {"prefix": prefix, "limit": str(PAGE_JOBS)})
+        return self._items(Page[Job], "/v1/jobs", {"prefix": prefix, "limit": str(PAGE_JOBS)})
 
 
 def _ignore(*_: object) -> None:

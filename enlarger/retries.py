@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -23,32 +23,49 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """Where time and chance come from: seconds that only grow, a sleep in seconds, a number in [0, 1)."""
+    """Where time and chance come from.
+
+    Args:
+        now: Seconds that only grow.
+        sleep: Sleeps so many seconds, for `Client`.
+        chance: A number in [0, 1).
+        pause: Sleeps so many seconds while other tasks go on, for `AsyncClient`; None: `asyncio.sleep`.
+    """
 
     now: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
     chance: Callable[[], float] = random.random
+    pause: Callable[[float], Awaitable[None]] | None = None
 
 
-def persist(
-    attempt: Callable[[], _T],
+async def persist(
+    attempt: Callable[[], Awaitable[_T]],
     *,
-    clock: Clock,
+    sleep: Callable[[float], Awaitable[None]],
+    chance: Callable[[], float],
     waits: tuple[float, ...] = BACKOFF_SECONDS,
+    worth: tuple[type[httpx2.RequestError], ...] = CUT,
 ) -> _T:
-    """Call *attempt* until it answers, at most once more than there are *waits*.
+    """Await *attempt* until it answers, at most once more than there are *waits*.
 
     A busy answer (429, 503) is worth another try, and so is a cut connection: what makes something carries a key that
     makes it once. A wait is the server's `Retry-After` or the next of *waits*, lengthened by up to a quarter so that
     many clients do not come back at once.
+
+    Args:
+        attempt: Makes one try.
+        sleep: Lets so many seconds pass.
+        chance: A number in [0, 1).
+        waits: Seconds between tries.
+        worth: After which failures of the network there is another try.
 
     Raises:
         EnlargerError: `service_unreachable` when the last try found no server, else what *attempt* raised.
     """
     for wait in waits:
         try:
-            return attempt()
-        except CUT:
+            return await attempt()
+        except worth:
             seconds = wait
         except httpx2.RequestError as error:
             raise unreachable(error) from error
@@ -56,9 +73,9 @@ def persist(
             if error.status not in BUSY_STATUSES and error.code != UNDER_WAY:
                 raise
             seconds = error.retry_after_seconds or wait
-        clock.sleep(seconds * (1 + clock.chance() / 4))
+        await sleep(seconds * (1 + chance() / 4))
     try:
-        return attempt()
+        return await attempt()
     except httpx2.RequestError as error:
         raise unreachable(error) from error
 

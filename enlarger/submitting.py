@@ -11,18 +11,21 @@ from urllib.parse import quote
 
 import httpx2
 
-from enlarger.connection import Connection, read
+from enlarger.calls import Calls, call
 from enlarger.models import Estimate, Job, ModelDetail, PresetList
+from enlarger.reading import read
+from enlarger.transfer import reading
 
 
-class Submitting(Connection):
+class Submitting(Calls):
     """The calls that make a job of a picture in one request.
 
     Each carries an idempotency key of its own unless it is given one, so it is tried again after a lost connection
     too, and never makes two jobs. With *wait_seconds*, 60 at most, it returns once the job has ended, or after that.
     """
 
-    def submit(
+    @call
+    async def submit(
         self,
         path: str | os.PathLike[str],
         options: Mapping[str, Any] | None = None,
@@ -35,11 +38,12 @@ class Submitting(Connection):
         """Send a file through the service itself, for machines that cannot reach its object store."""
         fields = {"options": options and json.dumps(options), "metadata": metadata and json.dumps(metadata)}
         data = {name: value for name, value in (fields | {"webhook": webhook}).items() if value}
-        with Path(path).open("rb") as file:
+        with await self._network.apart(reading, Path(path)) as file:
             form = {"files": {"file": (wire_name(Path(path)), file)}, "data": data}
-            return self._job(form, wait_seconds, idempotency_key)
+            return await self._job(form, wait_seconds, idempotency_key)
 
-    def submit_url(
+    @call
+    async def submit_url(
         self,
         url: str,
         options: Mapping[str, Any] | None = None,
@@ -51,9 +55,10 @@ class Submitting(Connection):
     ) -> Job:
         """Have the service fetch the picture at *url*, and make a job of it."""
         body = _body({"url": url}, options, webhook, metadata)
-        return self._job({"json": body}, wait_seconds, idempotency_key)
+        return await self._job({"json": body}, wait_seconds, idempotency_key)
 
-    def submit_key(
+    @call
+    async def submit_key(
         self,
         key: str,
         options: Mapping[str, Any] | None = None,
@@ -65,9 +70,10 @@ class Submitting(Connection):
     ) -> Job:
         """Make a job of a copy of the object *key* of yours in the bucket `uploads`."""
         body = _body({"bucket": "uploads", "key": key}, options, webhook, metadata)
-        return self._job({"json": body}, wait_seconds, idempotency_key)
+        return await self._job({"json": body}, wait_seconds, idempotency_key)
 
-    def estimate(
+    @call
+    async def estimate(
         self,
         path: str | os.PathLike[str] | None = None,
         options: Mapping[str, Any] | None = None,
@@ -84,28 +90,30 @@ class Submitting(Connection):
             raise ValueError("give one of path, url and key")
         with ExitStack() as opened:
             if path is not None:
-                file = opened.enter_context(Path(path).open("rb"))
+                file = opened.enter_context(await self._network.apart(reading, Path(path)))
                 files = {"file": (wire_name(Path(path)), file)}
                 request: dict[str, Any] = {"files": files, "data": {"options": json.dumps(options or {})}}
             else:
                 source = {"url": url} if url is not None else {"bucket": "uploads", "key": key}
                 request = {"json": _body(source, options, None, None)}
-            return read(Estimate, self._call("POST", "/v1/jobs", params={"dry_run": "true"}, **request))
+            return read(Estimate, await self._ask("POST", "/v1/jobs", params={"dry_run": "true"}, **request))
 
-    def model(self, name: str) -> ModelDetail:
+    @call
+    async def model(self, name: str) -> ModelDetail:
         """Read one model, with the JSON Schema of the options of its jobs."""
-        return read(ModelDetail, self._call("GET", f"/v1/models/{quote(name, safe='')}"))
+        return read(ModelDetail, await self._ask("GET", f"/v1/models/{quote(name, safe='')}"))
 
-    def presets(self) -> PresetList:
+    @call
+    async def presets(self) -> PresetList:
         """Read what the presets stand for, and the JSON Schema of all options."""
-        return read(PresetList, self._call("GET", "/v1/presets"))
+        return read(PresetList, await self._ask("GET", "/v1/presets"))
 
-    def _job(self, request: Mapping[str, Any], wait_seconds: int, key: str | None) -> Job:
+    async def _job(self, request: Mapping[str, Any], wait_seconds: int, key: str | None) -> Job:
         headers = {"idempotency-key": key or new_key()}
         if wait_seconds:
             headers["prefer"] = f"wait={wait_seconds}"
         silence = httpx2.Timeout(self._timeout_seconds, read=self._timeout_seconds + wait_seconds)
-        return read(Job, self._call("POST", "/v1/jobs", headers=headers, timeout=silence, **request))
+        return read(Job, await self._ask("POST", "/v1/jobs", headers=headers, timeout=silence, **request))
 
 
 def new_key() -> str:

@@ -4,17 +4,20 @@ from collections.abc import Sequence
 from urllib.parse import quote
 
 from enlarger.account_models import NewToken, Token, TokenList
-from enlarger.connection import Connection, read
+from enlarger.calls import Calls, call
+from enlarger.reading import read
 
 
-class Tokens(Connection):
+class Tokens(Calls):
     """What machines send as bearer; for tokens with the scope `tokens:write`."""
 
-    def tokens(self) -> tuple[Token, ...]:
+    @call
+    async def tokens(self) -> tuple[Token, ...]:
         """List your tokens, newest first, without their secrets."""
-        return read(TokenList, self._call("GET", "/v1/tokens")).items
+        return read(TokenList, await self._ask("GET", "/v1/tokens")).items
 
-    def create_token(
+    @call
+    async def create_token(
         self, name: str, *, scopes: Sequence[str] | None = None, expires_in_days: int | None = None
     ) -> NewToken:
         """Make a token; its secret is told this once. Tried once: a second try would make a second one.
@@ -26,8 +29,9 @@ class Tokens(Connection):
         """
         given = {"name": name, "scopes": scopes, "expires_in_days": expires_in_days}
         body = {field: value for field, value in given.items() if value is not None}
-        return read(NewToken, self._call("POST", "/v1/tokens", waits=(), json=body))
+        return read(NewToken, await self._ask("POST", "/v1/tokens", waits=(), json=body))
 
-    def revoke_token(self, token_id: str) -> None:
+    @call
+    async def revoke_token(self, token_id: str) -> None:
         """Make a token useless."""
-        self._call("DELETE", f"/v1/tokens/{quote(token_id, safe='')}")
+        await self._ask("DELETE", f"/v1/tokens/{quote(token_id, safe='')}")

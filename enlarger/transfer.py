@@ -3,7 +3,8 @@
 import hashlib
 import os
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -11,14 +12,16 @@ import httpx2
 
 from enlarger.errors import EnlargerError, storage_problem
 from enlarger.models import Output, SignedPut
+from enlarger.network import CHUNK_BYTES, Network
 
 #: Called with bytes done and bytes in all.
 OnBytes = Callable[[int, int], None]
 
-CHUNK_BYTES: Final = 256 * 1024
+#: What is hashed is what the store holds.
+_AS_IT_IS: Final = {"accept-encoding": "identity"}
 
 
-def put_file(http: httpx2.Client, put: SignedPut, path: Path, *, size_bytes: int, on_progress: OnBytes) -> None:
+async def put_file(network: Network, put: SignedPut, path: Path, *, size_bytes: int, on_progress: OnBytes) -> None:
     """PUT the file to a URL that is signed for exactly *size_bytes*.
 
     Raises:
@@ -26,15 +29,17 @@ def put_file(http: httpx2.Client, put: SignedPut, path: Path, *, size_bytes: int
     """
     headers = httpx2.Headers({**put.headers})
     headers["content-length"] = str(size_bytes)  # part of the signature; without it the body would go out chunked
-    with path.open("rb") as file:
-        body = _exactly(file, size_bytes, on_progress)
-        response = http.put(put.url, content=body, headers=headers)
+    with await network.apart(reading, path) as file:
+        async with aclosing(_exactly(network, file, size_bytes, on_progress)) as body:
+            response = await network.put(put.url, headers, body)
     if not response.is_success:
         hint = "Try again: a signed address holds for some minutes and for one size."
         raise storage_problem(response, code="upload_refused", hint=hint)
 
 
-def fetch_file(http: httpx2.Client, url: str, to: Path, *, output: Output, on_progress: OnBytes, replace: bool) -> None:
+async def fetch_file(
+    network: Network, url: str, to: Path, *, output: Output, on_progress: OnBytes, replace: bool
+) -> None:
     """GET *output* from a signed URL into *to*, which appears only when every byte agrees with its sha256.
 
     Raises:
@@ -43,19 +48,30 @@ def fetch_file(http: httpx2.Client, url: str, to: Path, *, output: Output, on_pr
     """
     part = to.with_name(f".{to.name}.{secrets.token_hex(4)}.part")
     try:
-        with part.open("xb") as file:
-            _download(http, url, file, output=output, on_progress=on_progress)
+        with await network.apart(_making, part) as file:
+            await _download(network, url, file, output=output, on_progress=on_progress)
         if replace:
-            part.replace(to)
+            await network.apart(part.replace, to)
         else:
-            os.link(part, to)  # unlike a rename, it fails when somebody was faster
+            await network.apart(os.link, part, to)  # unlike a rename, it fails when somebody was faster
     except FileExistsError as error:
         raise EnlargerError(f"{to} exists", code="output_exists", hint="Use --force to replace it.") from error
     finally:
-        part.unlink(missing_ok=True)
+        part.unlink(missing_ok=True)  # here, not apart: whoever was cancelled leaves nothing behind either
 
 
-def _exactly(file: BinaryIO, size_bytes: int, on_progress: OnBytes) -> Iterator[bytes]:
+def reading(path: Path) -> BinaryIO:
+    """Open a file to read its bytes."""
+    return path.open("rb")
+
+
+def _making(path: Path) -> BinaryIO:
+    return path.open("xb")
+
+
+async def _exactly(
+    network: Network, file: BinaryIO, size_bytes: int, on_progress: OnBytes
+) -> AsyncGenerator[bytes, None]:
     if os.fstat(file.fileno()).st_size != size_bytes:
         raise EnlargerError(
             f"{file.name} is no longer the {size_bytes} bytes it was",
@@ -63,26 +79,29 @@ def _exactly(file: BinaryIO, size_bytes: int, on_progress: OnBytes) -> Iterator[
             hint="Upload it again once nothing writes to it.",
         )
     sent = 0
-    while chunk := file.read(CHUNK_BYTES):
+    while chunk := await network.apart(file.read, CHUNK_BYTES):
         yield chunk
         sent += len(chunk)
         on_progress(sent, size_bytes)
 
 
-def _download(http: httpx2.Client, url: str, file: BinaryIO, *, output: Output, on_progress: OnBytes) -> None:
+async def _download(network: Network, url: str, file: BinaryIO, *, output: Output, on_progress: OnBytes) -> None:
     digest, received = hashlib.sha256(), 0
-    # identity: what is hashed is what the store holds
-    with http.stream("GET", url, headers={"accept-encoding": "identity"}) as response:
-        if not response.is_success:
-            response.read()
+
+    def keep(chunk: bytes) -> None:
+        digest.update(chunk)
+        file.write(chunk)
+
+    async with network.fetch(url, _AS_IT_IS) as stream:
+        if not stream.response.is_success:
+            await stream.read()
             hint = "Ask for the result again: a signed address holds for some minutes."
-            raise storage_problem(response, code="download_refused", hint=hint)
-        for chunk in response.iter_bytes():
+            raise storage_problem(stream.response, code="download_refused", hint=hint)
+        async for chunk in stream.chunks():
             received += len(chunk)
             if received > output.bytes:
                 raise corrupt(output, "more bytes than the job reported")
-            digest.update(chunk)
-            file.write(chunk)
+            await network.apart(keep, chunk)
             on_progress(received, output.bytes)
     if digest.hexdigest() != output.sha256:
         raise corrupt(output, "other bytes than the job reported")

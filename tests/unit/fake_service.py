@@ -3,13 +3,14 @@
 import hashlib
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import anyio.lowlevel
 import httpx2
 
-from enlarger import Client, Clock
+from enlarger import AsyncClient, Client, Clock
 
 API = "http://api.test"
 STORE = "http://store.test"
@@ -32,7 +33,10 @@ class FakeTime:
         self.now += seconds
 
     def clock(self) -> Clock:
-        return Clock(now=lambda: self.now, sleep=self.sleep, chance=lambda: 0.0)
+        return Clock(now=lambda: self.now, sleep=self.sleep, chance=lambda: 0.0, pause=self.pause)
+
+    async def pause(self, seconds: float) -> None:
+        self.sleep(seconds)
 
 
 class FakeService:
@@ -56,6 +60,9 @@ class FakeService:
 
     def client(self, time: FakeTime | None = None) -> Client:
         return Client(API, TOKEN, transport=self.transport, clock=(time or FakeTime()).clock())
+
+    def async_client(self, time: FakeTime | None = None) -> AsyncClient:
+        return AsyncClient(API, TOKEN, transport=Asynchronous(self), clock=(time or FakeTime()).clock())
 
     @property
     def transport(self) -> httpx2.MockTransport:
@@ -194,6 +201,35 @@ class FakeService:
         self.uploads[job_id] = request.content
         self.jobs[job_id]["status"] = self.path_of_job[0]
         return httpx2.Response(200)
+
+
+class Asynchronous(httpx2.AsyncBaseTransport):
+    """The same answers for an asynchronous client, and none to a request whose body would hold up its event loop."""
+
+    def __init__(self, service: Callable[[httpx2.Request], httpx2.Response]) -> None:
+        self._service = service
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        assert isinstance(request.stream, httpx2.AsyncByteStream)
+        await request.aread()
+        await anyio.lowlevel.checkpoint()  # as a network would, it lets other tasks go on
+        answer = self._service(request)
+        if not isinstance(answer.stream, httpx2.AsyncByteStream):
+            assert isinstance(answer.stream, httpx2.SyncByteStream)
+            answer.stream = Trickle(iter(answer.stream))
+        return answer
+
+
+class Trickle(httpx2.AsyncByteStream):
+    """Pieces of a body, one after another."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for piece in self._pieces:
+            await anyio.lowlevel.checkpoint()
+            yield piece
 
 
 MODEL = {

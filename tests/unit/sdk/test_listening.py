@@ -1,6 +1,7 @@
 """Waiting over a live stream: what it tells, and that nothing is lost where it breaks or is not there."""
 
 import json
+from collections.abc import Callable
 
 import httpx2
 import pytest
@@ -75,19 +76,19 @@ def test_a_stream_that_ends_although_the_job_goes_on_is_opened_again(
 @pytest.mark.parametrize(
     "answer",
     [
-        httpx2.Response(200, html="<p>a login page"),
-        httpx2.Response(204),
-        refused(404, "not_found", "There is nothing here.", "None."),
-        refused(429, "rate_limited", "Too many streams.", "Close some."),
-        streamed(),
-        streamed("event: job.changed\r\ndata: {}"),
-        streamed("event: job.changed\r\ndata: {nonsense"),
+        lambda: httpx2.Response(200, html="<p>a login page"),
+        lambda: httpx2.Response(204),
+        lambda: refused(404, "not_found", "There is nothing here.", "None."),
+        lambda: refused(429, "rate_limited", "Too many streams.", "Close some."),
+        streamed,
+        lambda: streamed("event: job.changed\r\ndata: {}"),
+        lambda: streamed("event: job.changed\r\ndata: {nonsense"),
     ],
 )
 def test_where_no_stream_gets_through_the_job_is_looked_at(
-    service: FakeService, client: Client, job: Job, answer: httpx2.Response
+    service: FakeService, client: Client, job: Job, answer: Callable[[], httpx2.Response]
 ) -> None:
-    service.streams = [answer]
+    service.streams = [answer()]
     service.uploads[job["id"]] = b"picture"
     assert [status for status, _ in followed(client, job)] == ["queued", "processing", "succeeded"]
 

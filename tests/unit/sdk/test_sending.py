@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from enlarger import Client, EnlargerError, Job
+from enlarger.driving import finish
 from enlarger.errors import MAX_RETRY_AFTER_SECONDS, problem
 from enlarger.retries import BACKOFF_SECONDS, persist
 from tests.unit.fake_service import API, TOKEN, FakeService, FakeTime, away, busy, cut, denied, enlarged
@@ -192,7 +193,7 @@ def test_whatever_a_server_says_tries_and_waits_are_bounded(
     time, left = FakeTime(), iter(answers)
     tries = 0
 
-    def attempt() -> str:
+    async def attempt() -> str:
         nonlocal tries
         tries += 1
         match next(left, None):
@@ -203,10 +204,9 @@ def test_whatever_a_server_says_tries_and_waits_are_bounded(
                 raise problem(httpx2.Response(status, headers=headers))
         raise httpx2.ReadError("cut", request=httpx2.Request("GET", API))
 
-    clock = time.clock()
     outcome = EnlargerError
     try:
-        assert persist(attempt, clock=clock) == "done"
+        assert finish(persist(attempt, sleep=time.pause, chance=lambda: chance)) == "done"
     except outcome:
         assert len(answers) > len(BACKOFF_SECONDS)
     assert tries == min(len(answers), len(BACKOFF_SECONDS)) + 1
