@@ -8,9 +8,11 @@ with Client("http://127.0.0.1:8000", token="...") as client:
     client.result(job.id, "photo-x4.jpg")
 """
 
+from enlarger.account_models import Me, NewToken, Token, User
 from enlarger.admin_models import Check, Doctor, Worker
 from enlarger.client import AsyncClient, Client
 from enlarger.errors import EnlargerError
+from enlarger.login import Login
 from enlarger.models import (
     Estimate,
     Failure,
@@ -38,14 +40,19 @@ __all__ = [
     "Estimate",
     "Failure",
     "Job",
+    "Login",
+    "Me",
     "Metrics",
     "Model",
     "ModelDetail",
+    "NewToken",
     "Output",
     "PresetList",
     "Progress",
     "Queue",
     "Source",
+    "Token",
+    "User",
     "Webhook",
     "Worker",
 ]

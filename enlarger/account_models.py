@@ -40,3 +40,21 @@ class User(Answer):
     role: str
     disabled: bool = False
     created_at: datetime | None = None
+
+
+class Me(Answer):
+    """Whom the token stands for, and what it can be used for; no `email` where there is no account."""
+
+    owner: str
+    email: str | None = None
+    role: str = ""
+    scopes: tuple[str, ...] = ()
+
+
+class SignedIn(Answer):
+    """The tokens of a session. Lives are in seconds."""
+
+    access_token: str = Field(repr=False)
+    expires_in: float
+    refresh_token: str = Field(repr=False)
+    refresh_expires_in: float = 0.0

@@ -19,7 +19,7 @@ files are opened, read and written by `self._network.apart(…)`, and `self._net
 
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager
+from contextlib import asynccontextmanager
 from functools import wraps
 from types import MethodType
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
@@ -28,6 +28,7 @@ import httpx2
 
 from enlarger.driving import each, finish
 from enlarger.errors import EnlargerError, problem
+from enlarger.login import Login, bearer, expired
 from enlarger.models import Page
 from enlarger.network import Network, Stream
 from enlarger.reading import read
@@ -42,16 +43,16 @@ class Calls:
 
     Args:
         network: Connections to the service.
-        token: API token. It is sent to the service alone, never to its object store.
+        token: API token, or what to sign in with. It is sent to the service alone, never to its object store.
         clock: Where time and chance come from.
         timeout_seconds: Longest silence on a connection.
     """
 
-    def __init__(self, network: Network, token: str, *, clock: Clock, timeout_seconds: float) -> None:
+    def __init__(self, network: Network, token: str | Login, *, clock: Clock, timeout_seconds: float) -> None:
         self._network = network
         self._clock = clock
         self._timeout_seconds = timeout_seconds
-        self._authorization = {"authorization": f"Bearer {token}"}
+        self._bearer = bearer(token, network, clock)
 
     async def _ask(
         self,
@@ -64,12 +65,21 @@ class Calls:
     ) -> httpx2.Response:
         """Ask the service, again after each of *waits* where it is busy or the connection was cut."""
 
-        async def attempt() -> httpx2.Response:
-            sent = {**(headers or {}), **self._authorization}
+        async def send(token: str) -> httpx2.Response:
+            sent = {**(headers or {}), **_authorization(token)}
             response = await self._network.request(method, path, headers=sent, **request)
             if response.is_error:
                 raise problem(response)
             return response
+
+        async def attempt() -> httpx2.Response:
+            token = await self._bearer.token()
+            try:
+                return await send(token)
+            except EnlargerError as error:
+                if not (expired(error) and await self._bearer.renew(token)):
+                    raise
+            return await send(await self._bearer.token())
 
         return await self._persist(attempt, waits)
 
@@ -84,11 +94,12 @@ class Calls:
                 return
             more = {"cursor": page.next_cursor}
 
-    def _listen(
-        self, path: str, headers: Mapping[str, str], timeout: httpx2.Timeout
-    ) -> AbstractAsyncContextManager[Stream]:
+    @asynccontextmanager
+    async def _listen(self, path: str, headers: Mapping[str, str], limits: httpx2.Timeout) -> AsyncIterator[Stream]:
         """Open a live stream."""
-        return self._network.listen(path, {**headers, **self._authorization}, timeout)
+        sent = {**headers, **_authorization(await self._bearer.token())}
+        async with self._network.listen(path, sent, limits) as stream:
+            yield stream
 
     async def _persist(
         self,
@@ -153,13 +164,17 @@ def _method(function: Callable[..., Any], client: object | None) -> Callable[...
     return function if client is None else MethodType(function, client)
 
 
-def refuse_unusable(url: str, token: str) -> None:
+def _authorization(token: str) -> dict[str, str]:
+    return {"authorization": f"Bearer {token}"}
+
+
+def refuse_unusable(url: str, token: str | Login) -> None:
     """Raise `settings_invalid` for an address or a token that cannot be one."""
     if re.match(r"https?://[^\s/]", url) is None:
         raise EnlargerError(
             f"{url!r} is no http:// or https:// address", code="settings_invalid", hint="Set ENLARGER_URL."
         )
-    if not (token.isascii() and token.isprintable() and token.strip() == token != ""):
+    if isinstance(token, str) and not (token.isascii() and token.isprintable() and token.strip() == token != ""):
         hint = "Set ENLARGER_TOKEN to the token exactly as it was given."
         raise EnlargerError(
             "The token is empty or holds characters that no token has", code="settings_invalid", hint=hint

@@ -5,11 +5,13 @@ from typing import Self
 
 import httpx2
 
+from enlarger.accounts import Accounts
 from enlarger.admin import Admin
 from enlarger.calls import call, refuse_unusable
 from enlarger.connection import Connection
 from enlarger.endpoints import Endpoints
 from enlarger.jobs import Jobs
+from enlarger.login import Login
 from enlarger.network import Blocking
 from enlarger.objects import Objects
 from enlarger.retries import Clock
@@ -17,7 +19,7 @@ from enlarger.submitting import Submitting
 from enlarger.tokens import Tokens
 
 
-class Service(Jobs, Submitting, Objects, Endpoints, Admin, Tokens):
+class Service(Jobs, Submitting, Objects, Accounts, Endpoints, Admin, Tokens):
     """Every call that both clients have."""
 
     @call
@@ -33,7 +35,7 @@ class Client(Connection, Service):
 
     Args:
         url: Address of the service, `http://` or `https://`.
-        token: API token. It is sent to the service alone, never to its object store.
+        token: API token, or a `Login`. It is sent to the service alone, never to its object store.
         transport: Stands in for the network, for tests.
         clock: Stands in for time and chance, for tests.
         timeout_seconds: Longest silence on a connection.
@@ -42,7 +44,7 @@ class Client(Connection, Service):
     def __init__(
         self,
         url: str,
-        token: str,
+        token: str | Login,
         *,
         transport: httpx2.BaseTransport | None = None,
         clock: Clock | None = None,
@@ -79,7 +81,7 @@ class AsyncClient(Service):
     def __init__(
         self,
         url: str,
-        token: str,
+        token: str | Login,
         *,
         transport: httpx2.AsyncBaseTransport | None = None,
         clock: Clock | None = None,
