@@ -40,14 +40,17 @@ class Objects(Calls):
     @call
     async def send_object(
         self, put: SignedPut, path: str | os.PathLike[str], *, size_bytes: int, on_progress: OnBytes | None = None
-    ) -> None:
-        """Send a file of *size_bytes* to where `sign_objects` has it go; it is streamed, never held in memory."""
+    ) -> str | None:
+        """Send a file of *size_bytes* to where `sign_objects` has it go; return the ETag that it has there, if any.
 
-        async def attempt() -> None:
+        It is streamed, never held in memory.
+        """
+
+        async def attempt() -> str | None:
             quiet = on_progress or _ignore
-            await put_file(self._network, put, Path(path), size_bytes=size_bytes, on_progress=quiet)
+            return await put_file(self._network, put, Path(path), size_bytes=size_bytes, on_progress=quiet)
 
-        await self._persist(attempt)
+        return await self._persist(attempt)
 
     @call
     async def put_object(self, path: str | os.PathLike[str], key: str, *, on_progress: OnBytes | None = None) -> None:

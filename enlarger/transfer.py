@@ -21,8 +21,10 @@ OnBytes = Callable[[int, int], None]
 _AS_IT_IS: Final = {"accept-encoding": "identity"}
 
 
-async def put_file(network: Network, put: SignedPut, path: Path, *, size_bytes: int, on_progress: OnBytes) -> None:
-    """PUT the file to a URL that is signed for exactly *size_bytes*.
+async def put_file(
+    network: Network, put: SignedPut, path: Path, *, size_bytes: int, on_progress: OnBytes
+) -> str | None:
+    """PUT the file to a URL that is signed for exactly *size_bytes*; return its ETag, where the store says one.
 
     Raises:
         EnlargerError: `file_changed` when the file has another size by now, `upload_refused` from the store.
@@ -35,6 +37,7 @@ async def put_file(network: Network, put: SignedPut, path: Path, *, size_bytes: 
     if not response.is_success:
         hint = "Try again: a signed address holds for some minutes and for one size."
         raise storage_problem(response, code="upload_refused", hint=hint)
+    return response.headers.get("etag", "").strip('"') or None
 
 
 async def fetch_file(

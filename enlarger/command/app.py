@@ -5,12 +5,14 @@ import typer
 from enlarger.command import accounts, admin, dead, jobs, lanes, prefixes, retention, s3, service, webhooks
 from enlarger.command.sync import sync
 from enlarger.command.upscale import upscale
+from enlarger.command.watch import watch
 
 app = typer.Typer(
     no_args_is_help=True, help="Enlarge pictures with an Enlarger service.", pretty_exceptions_enable=False
 )
 app.command()(upscale)
 app.command()(sync)
+app.command()(watch)
 
 _jobs = typer.Typer(no_args_is_help=True, help="What was asked of the service.")
 _jobs.command()(jobs.ls)

@@ -1,11 +1,12 @@
 """The jobs of a folder's pictures, looked at until each has ended. Prints nothing."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
 from enlarger.client import Client
+from enlarger.command.mirror import Item
 from enlarger.errors import EnlargerError
 from enlarger.models import Job
 from enlarger.objects import PAGE_JOBS
@@ -27,11 +28,19 @@ class Awaited:
 
     Args:
         since: When it was uploaded, in seconds of the clock.
-        older: The job that the key had before; the one that is waited for is another. None: any job of the key.
+        etag: Of the upload; None: nobody knows.
+        older: The job that the key had before; the one that is waited for is newer. None: there was none.
     """
 
     since: float
+    etag: str | None = None
     older: str | None = None
+
+    @classmethod
+    def of(cls, item: Item, known: Mapping[str, Job], clock: Clock) -> "Awaited":
+        """What to wait for after *item* was sent, or where it was there already."""
+        older = known.get(item.key) if item.sent else None
+        return cls(clock.now(), item.etag, older.id if older else None)
 
 
 @dataclass(slots=True)
@@ -43,12 +52,16 @@ class Follower:
         prefix: What all keys begin with.
         clock: Where time comes from.
         oldest: When the oldest job was made that matters; None: all may matter.
+        seen: Is kept up to date with the newest job of each key that was waited for.
+        away_seconds: So long the service may be away before all is given up.
     """
 
     client: Client
     prefix: str
     clock: Clock
     oldest: datetime | None = None
+    seen: dict[str, Job] = field(default_factory=dict)
+    away_seconds: float = AWAY_SECONDS
     awaited: dict[str, Awaited] = field(default_factory=dict)
     _due: float = 0.0
     _heard: float | None = None
@@ -64,9 +77,11 @@ class Follower:
         """Each awaited key that has come to its end by now; asks no oftener than it should."""
         if not self.awaited or self.clock.now() < self._due:
             return
-        self._heard = self.clock.now() if self._heard is None else self._heard
+        if self._heard is None:
+            self._heard = self.clock.now()
         found, looked, away = self._newest()
         self._due = self.clock.now() + LOOK_SECONDS * (1 + looked // PAGE_JOBS)
+        self.seen |= found
         for key, job in found.items():
             if job.terminal:
                 del self.awaited[key]
@@ -74,11 +89,11 @@ class Follower:
         if away is None:
             self._heard = self.clock.now()
             yield from self._unseen(found)
-        elif self.clock.now() - self._heard > AWAY_SECONDS:
+        elif self.clock.now() - self._heard > self.away_seconds:
             yield from self._given_up(away)
 
     def _newest(self) -> tuple[dict[str, Job], int, EnlargerError | None]:
-        """The newest job of each awaited key as far as one is there, how many were looked at, and who is away."""
+        """The job of each awaited key as far as it is there, how many were looked at, and who is away."""
         found: dict[str, Job] = {}
         passed: set[str] = set()
         looked = 0
@@ -86,10 +101,12 @@ class Follower:
             for job in self.client.jobs_below(self.prefix):
                 looked += 1
                 key = job.source.key
-                if key in self.awaited and key not in passed:
-                    passed.add(key)  # those that follow are older
-                    if job.id != self.awaited[key].older:
-                        found[key] = job
+                awaited = None if key in passed else self.awaited.get(key)
+                if awaited is not None and job.id == awaited.older:
+                    passed.add(key)
+                elif awaited is not None and awaited.etag in (None, job.source.etag):
+                    passed.add(key)
+                    found[key] = job
                 if len(passed) == len(self.awaited) or self._too_old(job):
                     break
         except EnlargerError as error:

@@ -31,6 +31,7 @@ class Item:
         photo: The file.
         key: Where it goes.
         size_bytes: Its size when it was looked at.
+        etag: What the store calls the bytes that are there, where that is known.
         sent: It went up just now.
         job: The newest job of its key that is about this picture.
         output: The main output, where it came back or was there already.
@@ -41,6 +42,7 @@ class Item:
     photo: Path
     key: str
     size_bytes: int = 0
+    etag: str | None = None
     sent: bool = False
     job: Job | None = None
     output: Path | None = None
@@ -66,7 +68,9 @@ def compared(place: Place, photo: Path, known: Mapping[str, Job]) -> Item:
         if not item.size_bytes:
             empty = EnlargerError("The file is empty", code="image_empty", hint="Send a picture.")
             return replace(item, error=empty)
-        return replace(item, job=job) if job is not None and _is_of(job, photo, item.size_bytes) else item
+        if job is None or not _is_of(job, photo, item.size_bytes):
+            return item
+        return replace(item, job=job, etag=job.source.etag)
     except EnlargerError as error:
         return replace(item, error=error)
     except OSError as error:
@@ -85,12 +89,12 @@ def signed(client: Client, items: list[Item]) -> Iterator[list[tuple[Item, Signe
 def send(client: Client, item: Item, put: SignedPut, on_progress: OnBytes) -> Item:
     """The item once its file is up, or with what went wrong."""
     try:
-        client.send_object(put, item.photo, size_bytes=item.size_bytes, on_progress=on_progress)
+        etag = client.send_object(put, item.photo, size_bytes=item.size_bytes, on_progress=on_progress)
     except EnlargerError as error:
         return replace(item, error=error)
     except OSError as error:
         return replace(item, error=unusable(error))
-    return replace(item, sent=True)
+    return replace(item, sent=True, etag=etag)
 
 
 def told(item: Item, news: Job | EnlargerError) -> Item:

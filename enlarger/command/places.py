@@ -47,11 +47,12 @@ class Place:
             detail = "is the folder of the pictures, or holds it: an output could replace one; name another"
             raise typer.BadParameter(detail, param_hint="--back")
 
-    def pictures(self) -> Iterator[Path]:
-        """Every picture in the folder, sorted by folder and name; hidden ones and outputs are left out."""
-        for top, folders, names in os.walk(self.folder):
+    def pictures(self, below: Path | None = None) -> Iterator[Path]:
+        """Every picture in the folder, or *below* one of its own; hidden ones and outputs are left out."""
+        for top, folders, names in os.walk(below or self.folder):
+            names.sort()
             folders[:] = sorted(name for name in folders if self.looks_into(Path(top) / name))
-            yield from (Path(top) / name for name in sorted(names) if is_picture(name))
+            yield from (Path(top) / name for name in names if is_picture(name))
 
     def looks_into(self, folder: Path) -> bool:
         """Whether pictures in *folder*, which is in our folder, are meant."""

@@ -1,5 +1,6 @@
 """What every command starts from, and how its errors become words and an exit code."""
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ from typing import Annotated
 import typer
 
 from enlarger.client import Client
+from enlarger.command.landing import changes
 from enlarger.command.settings import find_settings
 from enlarger.command.show import complain
 from enlarger.errors import EnlargerError
@@ -21,12 +23,23 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, in the shapes 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """The environment, the folder the user stands in, how to connect to an address with a token, and the time."""
+    """The environment, the folder the user stands in, how to connect to an address with a token, and what time tells.
+
+    Args:
+        environ: Variables.
+        folder: Where the user stands.
+        connect: Opens a client for an address and a token.
+        clock: Time that only grows, in seconds.
+        wall: The time that files are stamped with, in seconds since 1970.
+        changes: What changes in a folder, step by step; also at each step where nothing does.
+    """
 
     environ: Mapping[str, str]
     folder: Path
     connect: Callable[[str, str], Client]
     clock: Clock = field(default_factory=Clock)
+    wall: Callable[[], float] = time.time
+    changes: Callable[[Path], Iterator[set[Path]]] = changes
 
 
 @contextmanager

@@ -73,15 +73,12 @@ def _follower(
     client: Client, place: Place, items: Mapping[str, Item], known: Mapping[str, Job], session: Session
 ) -> Follower:
     """Waits for the jobs of what was sent just now, and of what was sent before and has not ended."""
-    now = session.clock.now()
     open_ = [item.job for item in items.values() if item.job is not None and not item.job.terminal]
     last = max(known.values(), key=lambda job: job.id, default=None)
     times = [job.created_at for job in (*open_, last) if job is not None and job.created_at is not None]
     follower = Follower(client, place.prefix, session.clock, min(times, default=None))
-    for key, item in items.items():
-        if item.sent:
-            follower.awaited[key] = Awaited(now, known[key].id if key in known else None)
-    follower.awaited |= {job.source.key: Awaited(now) for job in open_}
+    waited = [item for item in items.values() if item.sent or (item.job is not None and not item.job.terminal)]
+    follower.awaited |= {item.key: Awaited.of(item, known, session.clock) for item in waited}
     return follower
 
 

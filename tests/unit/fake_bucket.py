@@ -19,7 +19,7 @@ class FakeBucket(FakeService):
     def __init__(self) -> None:
         super().__init__()
         self.page = 3
-        self.steps = ("queued", "processing", "succeeded")
+        self.steps: tuple[str, ...] = ("queued", "processing", "succeeded")
         self.signed: dict[str, int] = {}
         self.objects: dict[str, bytes] = {}
         self.blind = False  # an upload makes no job
@@ -82,10 +82,10 @@ class FakeBucket(FakeService):
         if self.signed.get(key) != len(request.content) or "authorization" in request.headers:
             return denied(request)
         self.objects[key] = request.content
+        etag = hashlib.md5(request.content, usedforsecurity=False).hexdigest()
         if not self.blind:
-            etag = hashlib.md5(request.content, usedforsecurity=False).hexdigest()
             self.put(key, etag=etag, size_bytes=len(request.content))
-        return httpx2.Response(200)
+        return httpx2.Response(200, headers={"etag": f'"{etag}"'})
 
     def put(self, key: str, *, etag: str, size_bytes: int, status: str = "queued") -> Job:
         """Make the job of an upload."""

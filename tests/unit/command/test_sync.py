@@ -6,44 +6,18 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from typer.testing import CliRunner, Result
 
-from enlarger.command.app import app
 from enlarger.command.following import UNSEEN_SECONDS
-from enlarger.command.session import Session
-from tests.unit.command.conftest import ENVIRON
-from tests.unit.fake_bucket import FakeBucket
-from tests.unit.fake_service import FakeTime, away, busy, denied, enlarged
+from tests.unit.command.shell import PLACE, Shell, files
+from tests.unit.fake_service import away, busy, denied, enlarged
 
-PLACE = "s3://uploads/trip/@x4/"
 BOTH = ["trip/@x4/a.jpg", "trip/@x4/day 2/b.JPG"]
-
-
-class Shell:
-    """A folder, a service whose bucket makes jobs, and a time that nobody waits for."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.service = FakeBucket()
-        self.time = FakeTime()
-
-    def __call__(self, *args: str) -> Result:
-        clock = self.time.clock()
-        session = Session(ENVIRON, self.folder, lambda _url, _token: self.service.client(self.time), clock)
-        return CliRunner().invoke(app, args, obj=session, catch_exceptions=False)
-
-    def sync(self, *args: str, folder: str = "trip", place: str = PLACE) -> Result:
-        return self("sync", folder, place, *args)
 
 
 @pytest.fixture
 def shell(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Shell:
     monkeypatch.chdir(folder)
     return Shell(folder)
-
-
-def files(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 @pytest.mark.parametrize("place", [PLACE, "s3://uploads/trip/@x4", "trip/@x4/", "trip/@x4"])
