@@ -10,4 +10,4 @@ def main() -> None:
     from enlarger.command.app import app
     from enlarger.command.session import Session
 
-    app(obj=Session(environ=os.environ, folder=Path.cwd(), connect=Client))
+    app(obj=Session(environ=os.environ, folder=Path.cwd(), connect=Client), prog_name="enlarger")

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from enlarger.command import completing
 from enlarger.command.session import AsJson, connected
 from enlarger.command.show import print_json, print_line, print_table, when
 
@@ -62,7 +63,10 @@ def ls(ctx: typer.Context, *, as_json: AsJson = False) -> None:
 
 
 def revoke(
-    ctx: typer.Context, token_id: Annotated[str, typer.Argument(metavar="TOKEN_ID")], *, as_json: AsJson = False
+    ctx: typer.Context,
+    token_id: Annotated[str, typer.Argument(metavar="TOKEN_ID", autocompletion=completing.tokens)],
+    *,
+    as_json: AsJson = False,
 ) -> None:
     """Make an API token useless at once."""
     with connected(ctx) as client:

@@ -8,11 +8,12 @@ import typer
 
 from enlarger.admin_models import Letter
 from enlarger.client import Client
+from enlarger.command import completing
 from enlarger.command.session import AsJson, connected
 from enlarger.command.show import complain, print_json, print_line, print_table, when
 from enlarger.errors import EnlargerError
 
-LetterIds = Annotated[list[str], typer.Argument(metavar="LETTER")]
+LetterIds = Annotated[list[str], typer.Argument(metavar="LETTER", autocompletion=completing.letters)]
 
 
 def ls(
@@ -31,7 +32,10 @@ def ls(
 
 
 def show(
-    ctx: typer.Context, letter_id: Annotated[str, typer.Argument(metavar="LETTER")], *, as_json: AsJson = False
+    ctx: typer.Context,
+    letter_id: Annotated[str, typer.Argument(metavar="LETTER", autocompletion=completing.letters)],
+    *,
+    as_json: AsJson = False,
 ) -> None:
     """Show one dead message with all that it says."""
     with connected(ctx) as client:

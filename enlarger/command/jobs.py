@@ -7,16 +7,21 @@ from typing import Annotated
 import typer
 
 from enlarger.client import Client
+from enlarger.command import completing
 from enlarger.command.session import AsJson, connected
 from enlarger.command.show import complain, print_json, print_line, print_story, print_table, when
 from enlarger.errors import EnlargerError
 from enlarger.models import Job, Metrics
 
+JobId = Annotated[str, typer.Argument(metavar="JOB", autocompletion=completing.jobs)]
+
 
 def ls(
     ctx: typer.Context,
     *,
-    status: Annotated[str | None, typer.Option(help="Only jobs of this status, such as failed.")] = None,
+    status: Annotated[
+        str | None, typer.Option(help="Only jobs of this status, such as failed.", autocompletion=completing.statuses)
+    ] = None,
     key: Annotated[str | None, typer.Option(help="Only jobs of this key in the uploads bucket.")] = None,
     prefix: Annotated[str | None, typer.Option(help="Only jobs of keys that begin so, such as trip/@x4/.")] = None,
     batch: Annotated[str | None, typer.Option(help="Only jobs of this batch.")] = None,
@@ -35,7 +40,7 @@ def ls(
 
 def show(
     ctx: typer.Context,
-    job_id: Annotated[str, typer.Argument(metavar="JOB")],
+    job_id: JobId,
     *,
     as_json: AsJson = False,
 ) -> None:
@@ -50,7 +55,7 @@ def show(
 
 def why(
     ctx: typer.Context,
-    job_id: Annotated[str, typer.Argument(metavar="JOB")],
+    job_id: JobId,
     *,
     as_json: AsJson = False,
 ) -> None:
@@ -68,7 +73,7 @@ def why(
 
 def cancel(
     ctx: typer.Context,
-    job_ids: Annotated[list[str], typer.Argument(metavar="JOB")],
+    job_ids: Annotated[list[str], typer.Argument(metavar="JOB", autocompletion=completing.open_jobs)],
     *,
     as_json: AsJson = False,
 ) -> None:
@@ -78,7 +83,7 @@ def cancel(
 
 def retry(
     ctx: typer.Context,
-    job_ids: Annotated[list[str], typer.Argument(metavar="JOB")],
+    job_ids: Annotated[list[str], typer.Argument(metavar="JOB", autocompletion=completing.retryable_jobs)],
     *,
     as_json: AsJson = False,
 ) -> None:

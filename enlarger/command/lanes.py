@@ -5,11 +5,12 @@ from typing import Annotated
 import typer
 
 from enlarger.admin_models import Lane
+from enlarger.command import completing
 from enlarger.command.session import AsJson, connected
 from enlarger.command.show import print_json, print_table, when
 
 HEADS = ("lane", "pending", "in work", "stands still", "paused until", "by", "reason")
-Name = Annotated[str, typer.Argument(metavar="LANE", help="interactive or bulk.")]
+Name = Annotated[str, typer.Argument(metavar="LANE", help="interactive or bulk.", autocompletion=completing.lanes)]
 
 
 def ls(ctx: typer.Context, *, as_json: AsJson = False) -> None:

@@ -5,10 +5,13 @@ from typing import Annotated
 import typer
 
 from enlarger.admin_models import Prefix
+from enlarger.command import completing
 from enlarger.command.session import AsJson, connected
 from enlarger.command.show import print_json, print_table
 
-PrefixArgument = Annotated[str, typer.Argument(metavar="PREFIX", help="Such as trip/; '' for all keys.")]
+PrefixArgument = Annotated[
+    str, typer.Argument(metavar="PREFIX", help="Such as trip/; '' for all keys.", autocompletion=completing.prefixes)
+]
 OwnerOption = Annotated[str | None, typer.Option(help="Whose jobs, with ''; the default owner's if nobody is named.")]
 
 

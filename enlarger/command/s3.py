@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from enlarger.admin_models import Credential
+from enlarger.command import completing
 from enlarger.command.session import AsJson, connected
 from enlarger.command.show import print_json, print_line, print_table
 
@@ -38,7 +39,7 @@ def ls(ctx: typer.Context, *, as_json: AsJson = False) -> None:
 
 def revoke(
     ctx: typer.Context,
-    access_key: Annotated[str, typer.Argument(metavar="ACCESS_KEY")],
+    access_key: Annotated[str, typer.Argument(metavar="ACCESS_KEY", autocompletion=completing.access_keys)],
     *,
     as_json: AsJson = False,
 ) -> None:

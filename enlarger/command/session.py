@@ -18,7 +18,17 @@ from enlarger.retries import Clock
 
 USAGE_CODES = frozenset({"settings_missing", "settings_invalid"})
 
+#: The longest silence that somebody who pressed Tab sits through.
+GLANCE_SECONDS = 1.0
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, in the shapes of the HTTP API.")]
+
+
+def _glance(url: str, token: str) -> Client:
+    def give_up(_seconds: float) -> None:
+        raise EnlargerError("No answer soon enough", code="service_unreachable")
+
+    return Client(url, token, clock=Clock(sleep=give_up), timeout_seconds=GLANCE_SECONDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +42,7 @@ class Session:
         clock: Time that only grows, in seconds.
         wall: The time that files are stamped with, in seconds since 1970.
         changes: What changes in a folder, step by step; also at each step where nothing does.
+        glance: Opens a client for who does not wait: one try, and soon an end of it.
     """
 
     environ: Mapping[str, str]
@@ -40,6 +51,7 @@ class Session:
     clock: Clock = field(default_factory=Clock)
     wall: Callable[[], float] = time.time
     changes: Callable[[Path], Iterator[set[Path]]] = changes
+    glance: Callable[[str, str], Client] = _glance
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from enlarger.command import completing
 from enlarger.command.session import AsJson, connected
 from enlarger.command.show import print_json, print_line, print_table, when
 from enlarger.models import Answer
@@ -13,7 +14,7 @@ from enlarger.webhook_models import Delivery, Webhook
 
 HEADS = ("webhook", "status", "reason", "url", "events")
 DELIVERY_HEADS = ("delivery", "made", "event", "job", "status", "tries", "last answer")
-Id = Annotated[str, typer.Argument(metavar="WEBHOOK")]
+Id = Annotated[str, typer.Argument(metavar="WEBHOOK", autocompletion=completing.webhooks)]
 
 
 def _moment(text: str) -> datetime:

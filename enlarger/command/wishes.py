@@ -7,6 +7,8 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from enlarger.command import completing
+
 #: What people type for a format, and its name on the wire.
 FORMAT_ALIASES: Final = {"jpg": "jpeg", "tif": "tiff"}
 DEFAULT_SCALE: Final = 4
@@ -53,14 +55,20 @@ Max = Annotated[
 ]
 Fit = Annotated[str | None, typer.Option(metavar="WxH", help="As large as fits into this box.")]
 ModelName = Annotated[
-    str | None, typer.Option("--model", help="A name from `enlarger models ls`; else the service's choice.")
+    str | None,
+    typer.Option(
+        "--model", help="A name from `enlarger models ls`; else the service's choice.", autocompletion=completing.models
+    ),
 ]
 PresetName = Annotated[Preset | None, typer.Option("--preset", help="Named options; what else you say wins.")]
 Denoise = Annotated[str | None, typer.Option(metavar="0..100", help="Or none, low, medium, high.")]
 Face = Annotated[int | None, typer.Option(min=0, max=100, help="How much of a face model shows.")]
 Strength = Annotated[int | None, typer.Option(min=0, max=100, help="How much of the network shows, over Lanczos.")]
 Format = Annotated[
-    str | None, typer.Option("--format", help="jpg, png, webp, avif or tiff; else the photograph's own.")
+    str | None,
+    typer.Option(
+        "--format", help="jpg, png, webp, avif or tiff; else the photograph's own.", autocompletion=completing.formats
+    ),
 ]
 Quality = Annotated[int | None, typer.Option(min=1, max=100, help="For formats that lose something.")]
 Also = Annotated[
