@@ -58,6 +58,15 @@ def newest(jobs: Iterable[Job]) -> dict[str, Job]:
     return found
 
 
+def check(client: Client, place: Place) -> None:
+    """Ask whether pictures may go there at all, so that a mistake in the prefix is told once and not for each of them.
+
+    Raises:
+        EnlargerError: `object_missing`, `options_invalid` or what else the service has against it.
+    """
+    client.sign_objects({f"{place.prefix}picture.jpg": 1})
+
+
 def compared(place: Place, photo: Path, known: Mapping[str, Job]) -> Item:
     """*photo* beside the newest job of its key, which is its own if that is of the same bytes and did not end badly."""
     item = Item(photo, str(photo))

@@ -52,7 +52,7 @@ class Place:
         for top, folders, names in os.walk(below or self.folder):
             names.sort()
             folders[:] = sorted(name for name in folders if self.looks_into(Path(top) / name))
-            yield from (Path(top) / name for name in names if is_picture(name))
+            yield from (Path(top) / name for name in names if is_picture(name) and (Path(top) / name).is_file())
 
     def looks_into(self, folder: Path) -> bool:
         """Whether pictures in *folder*, which is in our folder, are meant."""

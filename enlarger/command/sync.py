@@ -49,6 +49,8 @@ def sync(  # noqa: PLR0913 - one parameter for each option of the command line
     with connected(ctx) as client:
         known = mirror.newest(client.jobs_below(place.prefix))
         items = {item.key: item for item in (mirror.compared(place, photo, known) for photo in place.pictures())}
+        if any(_is_new(item) for item in items.values()):
+            mirror.check(client, place)
         if not dry_run:
             _send(client, items, at_once)
             follower = _follower(client, place, items, known, session) if wait else None
@@ -58,8 +60,12 @@ def sync(  # noqa: PLR0913 - one parameter for each option of the command line
         raise typer.Exit(1)
 
 
+def _is_new(item: Item) -> bool:
+    return item.job is None and item.error is None
+
+
 def _send(client: Client, items: dict[str, Item], at_once: int) -> None:
-    todo = [item for item in items.values() if item.job is None and item.error is None]
+    todo = [item for item in items.values() if _is_new(item)]
     with bars(Console(stderr=True), len(todo)) as watching, Crew(at_once, watching) as crew:
         for group in mirror.signed(client, todo):
             work = [
@@ -111,7 +117,7 @@ def _report(items: Iterable[Item], *, dry_run: bool, as_json: bool) -> None:
         print_json({"items": [wire(item, dry_run=dry_run) for item in items]})
         return
     for item in items:
-        if item.sent or (dry_run and item.job is None and not item.error):
+        if item.sent or (dry_run and _is_new(item)):
             print_line(f"{item.photo} -> s3://{BUCKET}/{item.key}")
         if item.fetched:
             print_line(str(item.output))

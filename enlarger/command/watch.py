@@ -38,6 +38,7 @@ def watch(
 
     with connected(ctx) as client, _stoppable(), Crew(at_once, lambda _: nullcontext(_unwatched)) as crew:
         landing = Landing(place, session.clock, session.wall)
+        mirror.check(client, place)
         known = mirror.newest(client.jobs_below(place.prefix))
         watcher = Watcher(client, place, landing, crew, session.clock, known, tell)
         for changed in session.changes(place.folder):

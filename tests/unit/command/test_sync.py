@@ -1,6 +1,7 @@
 """`enlarger sync`: a folder up, its outputs back, and nothing twice."""
 
 import json
+import os
 import signal
 from pathlib import Path
 
@@ -103,7 +104,7 @@ def test_where_the_etag_is_no_md5_the_size_decides(shell: Shell, size: int, sent
 def test_a_dry_run_tells_what_would_be_sent_and_sends_nothing(shell: Shell) -> None:
     done = shell.sync("--dry-run", "--wait", "--back", "out")
     assert done.stdout.splitlines()[0] == "trip/a.jpg -> s3://uploads/trip/@x4/a.jpg"
-    assert {one.method for one in shell.service.requests} == {"GET"}
+    assert shell.service.sent() == []
     told = json.loads(shell.sync("--dry-run", "--json").stdout)["items"]
     assert [(one["key"], one["action"]) for one in told] == [(key, "would_send") for key in BOTH]
 
@@ -123,6 +124,19 @@ def test_each_failure_is_named_with_its_code_and_the_others_come_back(shell: She
     assert files(folder / "out").keys() == {"a.jpg", "day 2/b.JPG"}
     again = shell.sync("--wait")
     assert (again.exit_code, "format_unsupported" in again.stderr, "Send one." in again.stderr) == (1, True, True)
+
+
+@pytest.mark.parametrize("args", [(), ("--dry-run",)])
+def test_a_mistake_in_the_prefix_is_told_once_and_not_for_each_picture(shell: Shell, args: tuple[str, ...]) -> None:
+    done = shell.sync(*args, place="bad/@x44x/")
+    assert (done.exit_code, done.stderr.count("request_invalid")) == (1, 1)
+    assert len(shell.service.asked("POST", "/v1/objects")) == 1
+
+
+def test_a_pipe_is_no_picture_whatever_its_name(shell: Shell, folder: Path) -> None:
+    os.mkfifo(folder / "trip/pipe.jpg")
+    assert shell.sync().exit_code == 0
+    assert shell.service.sent() == BOTH
 
 
 def test_a_name_that_no_key_can_have_harms_no_other(shell: Shell, folder: Path) -> None:
@@ -207,7 +221,7 @@ def test_many_pictures_are_signed_a_hundred_at_a_time_and_all_pages_of_jobs_are_
         (folder / f"many/{number:03}.png").write_bytes(b"%d" % number)
     done = shell.sync("--wait", "--back", "out", "--jobs", "8", folder="many")
     assert done.stderr == "205 sent, 0 there already, 205 fetched\n"
-    assert len(shell.service.asked("POST", "/v1/objects")) == 3
+    assert len(shell.service.asked("POST", "/v1/objects")) == 1 + 3  # one asks whether anything may go there
     assert len(files(folder / "out")) == 205
 
 

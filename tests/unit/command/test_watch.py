@@ -65,7 +65,7 @@ def test_a_second_watch_sends_and_fetches_nothing_again(shell: Shell) -> None:
     shell.watch()
     before = len(shell.service.requests)
     assert shell.watch().stdout == ""
-    assert {one.url.path for one in shell.service.requests[before:]} == {"/v1/jobs"}
+    assert [one.url.path for one in shell.service.requests[before:]] == ["/v1/objects", "/v1/jobs"]
 
 
 def test_jobs_that_were_under_way_at_the_start_come_back_too(shell: Shell, folder: Path) -> None:
@@ -202,9 +202,12 @@ def test_no_picture_is_lost_while_the_service_is_away(shell: Shell, folder: Path
 def test_what_fails_once_is_tried_again(
     shell: Shell, folder: Path, method: str, path: str, fault: Callable[[httpx2.Request], httpx2.Response]
 ) -> None:
-    for _ in range(7):
-        shell.service.once(method, path, fault)
-    assert shell.watch(ticks=200).exit_code == 0
+    def broken() -> set[Path]:
+        for _ in range(7):
+            shell.service.once(method, path, fault)
+        return set()
+
+    assert shell.watch(broken, ticks=200).exit_code == 0
     assert files(folder / "out") == {"a.jpg": enlarged(b"first"), "day 2/b.JPG": enlarged(b"second")}
 
 
@@ -274,6 +277,16 @@ def test_the_system_tells_of_what_lands(tmp_path: Path) -> None:
         if tmp_path / "named.jpg" in seen:
             break
     assert tmp_path / "named.jpg" in seen
+
+
+@pytest.mark.parametrize("place", ["bad/@x44x/", "trip/@x4/"])
+def test_a_place_or_a_service_that_is_wrong_is_told_at_the_start(shell: Shell, place: str) -> None:
+    if "bad" not in place:
+        for _ in range(6):
+            shell.service.once("POST", "/v1/objects", away)
+    done = shell("watch", "trip", place, steps=(set,))
+    code = "request_invalid" if "bad" in place else "service_unreachable"
+    assert (done.exit_code, code in done.stderr, shell.service.sent()) == (1, True, [])
 
 
 def test_a_folder_that_is_not_there_is_a_mistake_of_usage(enlarger: Invoke) -> None:
