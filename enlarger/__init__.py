@@ -1,8 +1,10 @@
 """Python SDK of Enlarger: upload a picture, wait for it, fetch it enlarged. Talks HTTP only.
 
-from enlarger import Client
+import enlarger
 
-with Client("http://127.0.0.1:8000", token="...") as client:
+enlarger.upscale("photo.jpg", scale=4, to="photo-x4.png")
+
+with enlarger.Client("http://127.0.0.1:8000", token="...") as client:
     job = client.upload("photo.jpg", {"scale": 4})
     client.wait(job.id).raise_for_status()
     client.result(job.id, "photo-x4.jpg")
@@ -12,6 +14,7 @@ from enlarger.account_models import Me, NewToken, Token, User
 from enlarger.admin_models import Check, Doctor, Worker
 from enlarger.client import AsyncClient, Client
 from enlarger.errors import EnlargerError
+from enlarger.jobs import Upscaled
 from enlarger.login import Login
 from enlarger.models import (
     Estimate,
@@ -26,7 +29,9 @@ from enlarger.models import (
     Queue,
     Source,
 )
+from enlarger.options import Options
 from enlarger.retries import Clock
+from enlarger.upscaling import upscale, upscale_async
 from enlarger.webhook_models import Delivery, Webhook
 
 __all__ = [
@@ -46,13 +51,17 @@ __all__ = [
     "Model",
     "ModelDetail",
     "NewToken",
+    "Options",
     "Output",
     "PresetList",
     "Progress",
     "Queue",
     "Source",
     "Token",
+    "Upscaled",
     "User",
     "Webhook",
     "Worker",
+    "upscale",
+    "upscale_async",
 ]

@@ -17,7 +17,6 @@ that blocks where the other one awaits. So a call awaits nothing but other calls
 files are opened, read and written by `self._network.apart(…)`, and `self._network.sleep(…)` sleeps.
 """
 
-import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import asynccontextmanager
 from functools import wraps
@@ -166,16 +165,3 @@ def _method(function: Callable[..., Any], client: object | None) -> Callable[...
 
 def _authorization(token: str) -> dict[str, str]:
     return {"authorization": f"Bearer {token}"}
-
-
-def refuse_unusable(url: str, token: str | Login) -> None:
-    """Raise `settings_invalid` for an address or a token that cannot be one."""
-    if re.match(r"https?://[^\s/]", url) is None:
-        raise EnlargerError(
-            f"{url!r} is no http:// or https:// address", code="settings_invalid", hint="Set ENLARGER_URL."
-        )
-    if isinstance(token, str) and not (token.isascii() and token.isprintable() and token.strip() == token != ""):
-        hint = "Set ENLARGER_TOKEN to the token exactly as it was given."
-        raise EnlargerError(
-            "The token is empty or holds characters that no token has", code="settings_invalid", hint=hint
-        )

@@ -7,7 +7,7 @@ import httpx2
 
 from enlarger.accounts import Accounts
 from enlarger.admin import Admin
-from enlarger.calls import call, refuse_unusable
+from enlarger.calls import call
 from enlarger.connection import Connection
 from enlarger.endpoints import Endpoints
 from enlarger.jobs import Jobs
@@ -15,6 +15,7 @@ from enlarger.login import Login
 from enlarger.network import Blocking
 from enlarger.objects import Objects
 from enlarger.retries import Clock
+from enlarger.settings import settings
 from enlarger.submitting import Submitting
 from enlarger.tokens import Tokens
 
@@ -34,8 +35,8 @@ class Client(Connection, Service):
     Every method raises `EnlargerError`. Busy answers and lost connections are tried again, a few times.
 
     Args:
-        url: Address of the service, `http://` or `https://`.
-        token: API token, or a `Login`. It is sent to the service alone, never to its object store.
+        url: Address of the service, `http://` or `https://`; None: `ENLARGER_URL` says it.
+        token: API token, or a `Login`; None: `ENLARGER_TOKEN` says it. It is never sent to the object store.
         transport: Stands in for the network, for tests.
         clock: Stands in for time and chance, for tests.
         timeout_seconds: Longest silence on a connection.
@@ -43,14 +44,14 @@ class Client(Connection, Service):
 
     def __init__(
         self,
-        url: str,
-        token: str | Login,
+        url: str | None = None,
+        token: str | Login | None = None,
         *,
         transport: httpx2.BaseTransport | None = None,
         clock: Clock | None = None,
         timeout_seconds: float = 30.0,
     ) -> None:
-        refuse_unusable(url, token)
+        url, token = settings(url, token)
         clock = clock or Clock()
         network = Blocking(url, transport=transport, clock=clock, timeout_seconds=timeout_seconds)
         Connection.__init__(self, Service(network, token, clock=clock, timeout_seconds=timeout_seconds))
@@ -80,8 +81,8 @@ class AsyncClient(Service):
 
     def __init__(
         self,
-        url: str,
-        token: str | Login,
+        url: str | None = None,
+        token: str | Login | None = None,
         *,
         transport: httpx2.AsyncBaseTransport | None = None,
         clock: Clock | None = None,
@@ -89,7 +90,7 @@ class AsyncClient(Service):
     ) -> None:
         from enlarger.concurrent import Concurrent
 
-        refuse_unusable(url, token)
+        url, token = settings(url, token)
         clock = clock or Clock()
         network = Concurrent(url, transport=transport, clock=clock, timeout_seconds=timeout_seconds)
         super().__init__(network, token, clock=clock, timeout_seconds=timeout_seconds)

@@ -6,20 +6,29 @@ from contextlib import aclosing
 from datetime import datetime
 from itertools import count
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple, Unpack
 from urllib.parse import quote
 
 from enlarger.calls import Calls, call, listing
 from enlarger.errors import EnlargerError, retry_after
 from enlarger.listening import Listener
 from enlarger.models import Job, Metrics, Model, ModelList, Page, Upload, Why
+from enlarger.options import Options, for_file
+from enlarger.pictures import Picture, PictureLike, look_at
 from enlarger.reading import not_ours, read
 from enlarger.retries import BACKOFF_SECONDS, polling_waits
-from enlarger.submitting import new_key, wire_name
+from enlarger.submitting import new_key
 from enlarger.transfer import OnBytes, fetch_file, put_file
 
 #: Who waits for a job outlasts a restart of the service.
 RESTART_SECONDS: Final = (*BACKOFF_SECONDS, 8.0, 8.0, 8.0)
+
+
+class Upscaled(NamedTuple):
+    """An enlarged file, and the job that made it."""
+
+    path: Path
+    job: Job
 
 
 class Jobs(Calls):
@@ -28,30 +37,29 @@ class Jobs(Calls):
     @call
     async def upload(
         self,
-        path: str | os.PathLike[str],
+        picture: PictureLike,
         options: Mapping[str, Any] | None = None,
         *,
         webhook: str | None = None,
         metadata: Mapping[str, str] | None = None,
         on_progress: OnBytes | None = None,
     ) -> Job:
-        """Announce a job and send its file straight to the object store; return the job as announced.
+        """Announce a job and send its picture straight to the object store; return the job as announced.
 
         Args:
-            path: The picture; it is streamed, never held in memory.
+            picture: A path, bytes or an open file. A file is streamed, never held in memory.
             options: Such as `{"scale": 4, "model": "realesrgan-x4plus", "format": "webp"}`.
             webhook: URL that gets a signed message when the job ends.
             metadata: Your own names and values; the job carries them.
             on_progress: Called with bytes sent and bytes in all.
         """
-        path = Path(path)
-        size_bytes = (await self._network.apart(path.stat)).st_size
-        wanted = {"filename": wire_name(path), "size_bytes": size_bytes}
+        sent = await self._network.apart(look_at, picture)
+        wanted = {"filename": sent.name, "size_bytes": sent.size_bytes}
         extra = {"options": options, "webhook": webhook, "metadata": metadata}
         body = wanted | {name: value for name, value in extra.items() if value is not None}
         key = {"idempotency-key": new_key()}  # a second try is answered with the same job
         upload = read(Upload, await self._ask("POST", "/v1/uploads", json=body, headers=key))
-        await self._send(upload, path, size_bytes=size_bytes, on_progress=on_progress or _ignore)
+        await self._send(upload, sent, on_progress or _ignore)
         return upload.job
 
     @call
@@ -143,6 +151,34 @@ class Jobs(Calls):
         return to
 
     @call
+    async def upscale(
+        self,
+        picture: PictureLike,
+        *,
+        to: str | os.PathLike[str],
+        on_progress: Callable[[Job], None] | None = None,
+        timeout_seconds: float = 86_400.0,
+        **options: Unpack[Options],
+    ) -> Upscaled:
+        """Enlarge one picture into the file *to*: upload it, wait for its job, fetch the result.
+
+        Args:
+            picture: A path, bytes or an open file.
+            to: The enlarged file; its ending says the format, unless `format` does. An existing one is replaced.
+            on_progress: As for `wait`.
+            timeout_seconds: As for `wait`.
+            options: Such as `scale=2, model="realesr-animevideov3"`.
+
+        Raises:
+            EnlargerError: Also with the code of a job that failed.
+        """
+        to = Path(to)
+        await self._network.apart(_make_room, to)
+        announced = await self.upload(picture, for_file(to, options))
+        job = await self.wait(announced.id, on_progress=on_progress, timeout_seconds=timeout_seconds)
+        return Upscaled(await self.result(job.raise_for_status().id, to), job)
+
+    @call
     async def metrics(self, job_id: str) -> Metrics:
         """Read what a finished job measured."""
         return read(Metrics, await self._ask("GET", f"{_job_path(job_id)}/metrics"))
@@ -167,14 +203,14 @@ class Jobs(Calls):
         """List the models that jobs can name."""
         return read(ModelList, await self._ask("GET", "/v1/models")).items
 
-    async def _send(self, upload: Upload, path: Path, *, size_bytes: int, on_progress: OnBytes) -> None:
+    async def _send(self, upload: Upload, picture: Picture, on_progress: OnBytes) -> None:
         tries = count()
 
         async def attempt() -> None:
             # the answer may have been lost after the last byte arrived: a second copy would start a second run
             if next(tries) and (await self.job(upload.job.id)).status != "awaiting_upload":
                 return
-            await put_file(self._network, upload.put, path, size_bytes=size_bytes, on_progress=on_progress)
+            await put_file(self._network, upload.put, picture, on_progress)
 
         await self._persist(attempt)
 
@@ -185,6 +221,13 @@ def _too_long(job: Job, timeout_seconds: float) -> EnlargerError:
         code="wait_timeout",
         hint="It goes on without you: wait for it again, or cancel it.",
     )
+
+
+def _make_room(to: Path) -> None:
+    """Fail before the work, not after it, where the file cannot be written."""
+    if to.is_dir():
+        raise IsADirectoryError(f"{to} is a folder: name the file")
+    to.parent.mkdir(parents=True, exist_ok=True)
 
 
 def _job_path(job_id: str) -> str:

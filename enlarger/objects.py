@@ -2,10 +2,12 @@
 
 import os
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from enlarger.calls import Calls, call, listing
 from enlarger.models import Answer, Job, Page, SignedPut
+from enlarger.pictures import look_at
 from enlarger.reading import read
 from enlarger.transfer import OnBytes, put_file
 
@@ -47,8 +49,8 @@ class Objects(Calls):
         """
 
         async def attempt() -> str | None:
-            quiet = on_progress or _ignore
-            return await put_file(self._network, put, Path(path), size_bytes=size_bytes, on_progress=quiet)
+            picture = replace(await self._network.apart(look_at, path), size_bytes=size_bytes)  # as it was signed
+            return await put_file(self._network, put, picture, on_progress or _ignore)
 
         return await self._persist(attempt)
 

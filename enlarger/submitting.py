@@ -1,11 +1,9 @@
 """Pictures sent through the service itself: as a file, by address or by key; and what would become of them."""
 
 import json
-import os
 import uuid
 from collections.abc import Mapping
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -13,8 +11,8 @@ import httpx2
 
 from enlarger.calls import Calls, call
 from enlarger.models import Estimate, Job, ModelDetail, PresetList
+from enlarger.pictures import PictureLike, look_at
 from enlarger.reading import read
-from enlarger.transfer import reading
 
 
 class Submitting(Calls):
@@ -27,7 +25,7 @@ class Submitting(Calls):
     @call
     async def submit(
         self,
-        path: str | os.PathLike[str],
+        picture: PictureLike,
         options: Mapping[str, Any] | None = None,
         *,
         webhook: str | None = None,
@@ -35,11 +33,12 @@ class Submitting(Calls):
         wait_seconds: int = 0,
         idempotency_key: str | None = None,
     ) -> Job:
-        """Send a file through the service itself, for machines that cannot reach its object store."""
+        """Send a picture through the service itself, for machines that cannot reach its object store."""
         fields = {"options": options and json.dumps(options), "metadata": metadata and json.dumps(metadata)}
         data = {name: value for name, value in (fields | {"webhook": webhook}).items() if value}
-        with await self._network.apart(reading, Path(path)) as file:
-            form = {"files": {"file": (wire_name(Path(path)), file)}, "data": data}
+        sent = await self._network.apart(look_at, picture)
+        with await self._network.apart(sent.open) as file:
+            form = {"files": {"file": (sent.name, file)}, "data": data}
             return await self._job(form, wait_seconds, idempotency_key)
 
     @call
@@ -75,23 +74,24 @@ class Submitting(Calls):
     @call
     async def estimate(
         self,
-        path: str | os.PathLike[str] | None = None,
+        picture: PictureLike | None = None,
         options: Mapping[str, Any] | None = None,
         *,
         url: str | None = None,
         key: str | None = None,
     ) -> Estimate:
-        """What a job of the file *path*, or of what is at *url* or *key*, would be; nothing is made.
+        """What a job of *picture*, or of what is at *url* or *key*, would be; nothing is made.
 
         Raises:
             ValueError: Not exactly one of the three is given.
         """
-        if sum(each is not None for each in (path, url, key)) != 1:
-            raise ValueError("give one of path, url and key")
+        if sum(each is not None for each in (picture, url, key)) != 1:
+            raise ValueError("give one of picture, url and key")
         with ExitStack() as opened:
-            if path is not None:
-                file = opened.enter_context(await self._network.apart(reading, Path(path)))
-                files = {"file": (wire_name(Path(path)), file)}
+            if picture is not None:
+                sent = await self._network.apart(look_at, picture)
+                file = opened.enter_context(await self._network.apart(sent.open))
+                files = {"file": (sent.name, file)}
                 request: dict[str, Any] = {"files": files, "data": {"options": json.dumps(options or {})}}
             else:
                 source = {"url": url} if url is not None else {"bucket": "uploads", "key": key}
@@ -119,11 +119,6 @@ class Submitting(Calls):
 def new_key() -> str:
     """An idempotency key that no other request has."""
     return str(uuid.uuid4())
-
-
-def wire_name(path: Path) -> str:
-    """The file's name as JSON can carry it: bytes that are no UTF-8 become question marks."""
-    return path.name.encode(errors="replace").decode()
 
 
 def _body(

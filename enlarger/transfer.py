@@ -13,6 +13,7 @@ import httpx2
 from enlarger.errors import EnlargerError, storage_problem
 from enlarger.models import Output, SignedPut
 from enlarger.network import CHUNK_BYTES, Network
+from enlarger.pictures import Picture, size_of
 
 #: Called with bytes done and bytes in all.
 OnBytes = Callable[[int, int], None]
@@ -21,18 +22,17 @@ OnBytes = Callable[[int, int], None]
 _AS_IT_IS: Final = {"accept-encoding": "identity"}
 
 
-async def put_file(
-    network: Network, put: SignedPut, path: Path, *, size_bytes: int, on_progress: OnBytes
-) -> str | None:
-    """PUT the file to a URL that is signed for exactly *size_bytes*; return its ETag, where the store says one.
+async def put_file(network: Network, put: SignedPut, picture: Picture, on_progress: OnBytes) -> str | None:
+    """PUT a picture to a URL that is signed for exactly its size; return its ETag, where the store says one.
 
     Raises:
         EnlargerError: `file_changed` when the file has another size by now, `upload_refused` from the store.
     """
     headers = httpx2.Headers({**put.headers})
-    headers["content-length"] = str(size_bytes)  # part of the signature; without it the body would go out chunked
-    with await network.apart(reading, path) as file:
-        async with aclosing(_exactly(network, file, size_bytes, on_progress)) as body:
+    # part of the signature; without it the body would go out chunked
+    headers["content-length"] = str(picture.size_bytes)
+    with await network.apart(picture.open) as file:
+        async with aclosing(_exactly(network, file, picture, on_progress)) as body:
             response = await network.put(put.url, headers, body)
     if not response.is_success:
         hint = "Try again: a signed address holds for some minutes and for one size."
@@ -63,21 +63,16 @@ async def fetch_file(
         part.unlink(missing_ok=True)  # here, not apart: whoever was cancelled leaves nothing behind either
 
 
-def reading(path: Path) -> BinaryIO:
-    """Open a file to read its bytes."""
-    return path.open("rb")
-
-
 def _making(path: Path) -> BinaryIO:
     return path.open("xb")
 
 
 async def _exactly(
-    network: Network, file: BinaryIO, size_bytes: int, on_progress: OnBytes
+    network: Network, file: BinaryIO, picture: Picture, on_progress: OnBytes
 ) -> AsyncGenerator[bytes, None]:
-    if os.fstat(file.fileno()).st_size != size_bytes:
+    if await network.apart(size_of, file) != picture.size_bytes:
         raise EnlargerError(
-            f"{file.name} is no longer the {size_bytes} bytes it was",
+            f"{picture.name} is no longer the {picture.size_bytes} bytes it was",
             code="file_changed",
             hint="Upload it again once nothing writes to it.",
         )
@@ -85,7 +80,7 @@ async def _exactly(
     while chunk := await network.apart(file.read, CHUNK_BYTES):
         yield chunk
         sent += len(chunk)
-        on_progress(sent, size_bytes)
+        on_progress(sent, picture.size_bytes)
 
 
 async def _download(network: Network, url: str, file: BinaryIO, *, output: Output, on_progress: OnBytes) -> None:

@@ -88,7 +88,7 @@ class FakeService:
             return self._store(request) if request.url.host == "store.test" else self._api(request)
 
     def _api(self, request: httpx2.Request) -> httpx2.Response:
-        if request.headers.get("authorization") != f"Bearer {TOKEN}":
+        if not self._admitted(request.headers.get("authorization", "")):
             return refused(401, "token_invalid", "The token is not known.", "Send a token that is.")
         match [request.method, *request.url.path.strip("/").split("/")[1:]]:
             case ["POST", "uploads"]:
@@ -108,6 +108,9 @@ class FakeService:
             case _:
                 answer = refused(404, "not_found", "There is nothing here.", "See /openapi.json.")
         return answer
+
+    def _admitted(self, header: str) -> bool:
+        return header == f"Bearer {TOKEN}"
 
     def add(self, **changes: Any) -> Job:
         number = len(self.jobs)

@@ -57,9 +57,9 @@ class FakeAccounts(FakeService):
                 return httpx2.Response(204)
         if not self._admitted(request.headers.get("authorization", "")):
             return refused(401, "token_invalid", "This needs a valid token.", "Send one.")
-        return self._private(request, body)
+        return self._private(request, body) or super()._api(request)
 
-    def _private(self, request: httpx2.Request, body: dict[str, str]) -> httpx2.Response:
+    def _private(self, request: httpx2.Request, body: dict[str, str]) -> httpx2.Response | None:
         match request.url.path.rpartition("/")[2]:
             case "password" if body["current_password"] != self.password:
                 return refused(401, "login_invalid", "Wrong.", "Again.")
@@ -69,11 +69,11 @@ class FakeAccounts(FakeService):
                 return self._open()
             case "me":
                 return httpx2.Response(200, json={"owner": "usr_1", "email": EMAIL, "role": "user", "scopes": []})
-        return httpx2.Response(200, json={"items": []})
+        return None
 
     def _admitted(self, header: str) -> bool:
         session, until = self.access.get(header.removeprefix("Bearer "), (-1, 0.0))
-        return self.sessions.get(session, False) and self.time.now < until
+        return super()._admitted(header) or (self.sessions.get(session, False) and self.time.now < until)
 
     def _open(self) -> httpx2.Response:
         session = len(self.sessions)
