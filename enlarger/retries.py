@@ -13,6 +13,8 @@ from enlarger.errors import EnlargerError
 #: Waits between tries; one try more than there are waits.
 BACKOFF_SECONDS: Final = (0.25, 0.5, 1.0, 2.0, 4.0)
 BUSY_STATUSES: Final = frozenset({429, 503})
+#: What has this status as well, but not for less than a day: whoever asks wants to hear of it.
+USED_UP: Final = "quota_exceeded"
 #: An earlier try of the same request, whose connection was lost, is not done yet.
 UNDER_WAY: Final = "idempotency_in_flight"
 NEVER_SENT: Final = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
@@ -70,7 +72,8 @@ async def persist(
         except httpx2.RequestError as error:
             raise unreachable(error) from error
         except EnlargerError as error:
-            if error.status not in BUSY_STATUSES and error.code != UNDER_WAY:
+            busy = error.status in BUSY_STATUSES and error.code != USED_UP
+            if not busy and error.code != UNDER_WAY:
                 raise
             seconds = error.retry_after_seconds or wait
         await sleep(seconds * (1 + chance() / 4))

@@ -2,7 +2,7 @@
 
 import typer
 
-from enlarger.command import accounts, admin, dead, jobs, lanes, prefixes, retention, s3, service, webhooks
+from enlarger.command import accounts, admin, dead, jobs, lanes, prefixes, quotas, retention, s3, service, webhooks
 from enlarger.command.sync import sync
 from enlarger.command.upscale import upscale
 from enlarger.command.watch import watch
@@ -74,6 +74,12 @@ _webhooks.command()(webhooks.deliveries)
 _webhooks.command()(webhooks.replay)
 app.add_typer(_webhooks, name="webhooks")
 
+_quotas = typer.Typer(no_args_is_help=True, help="What owners may ask for.")
+_quotas.command()(quotas.show)
+_quotas.command("set")(quotas.change)
+app.add_typer(_quotas, name="quotas")
+
+app.command()(quotas.usage)
 app.command()(retention.retention)
 app.command()(admin.sweep)
 app.command()(service.doctor)
