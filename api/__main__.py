@@ -61,6 +61,7 @@ async def run(settings: Settings) -> None:
             clock=now,
             quotas=settings.quotas,
             allowance=settings.allowance,
+            places=settings.places,
             public_url=settings.public_url or f"http://{settings.api_host}:{settings.api_port}",
             max_upload_bytes=settings.max_upload_bytes,
             rules=rules(settings),

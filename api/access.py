@@ -40,9 +40,14 @@ def _forbidden(detail: str, hint: str) -> PipelineError:
     return PipelineError(detail, code="token_forbidden", hint=hint)
 
 
+def caller_of(owner: str) -> str:
+    """Against whom the calls of an owner count."""
+    return f"owner:{owner}"
+
+
 def caller(request: Request[Services]) -> str:
     """Against whom a call counts: the owner of the token, however many tokens they have; else the address."""
     user: Token | None = request.scope.get("user")
     if user is not None:
-        return f"owner:{user.owner}"
+        return caller_of(user.owner)
     return f"address:{request.client.host if request.client else ''}"

@@ -10,6 +10,7 @@ from typing import Annotated, Final, Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.limits import RateLimitedError
+from api.live.places import AGAIN_SECONDS, StreamsExhaustedError
 from pipeline.errors import PipelineError
 from pipeline.ports.quotas import Own, QuotaName, Quotas
 from pipeline.quotas import DAY, NAMES, QuotaExceededError, Standing
@@ -91,6 +92,9 @@ def too_much(error: PipelineError) -> dict[str, str]:
         policies, standings = zip(*map(_told, error.violated), strict=True)
         wait = max(one.seconds for one in error.violated)
         return {"retry-after": str(wait), "ratelimit-policy": ", ".join(policies), "ratelimit": ", ".join(standings)}
+    if isinstance(error, StreamsExhaustedError):
+        policy = f'"streams";q={error.quota};qu="concurrent-requests"'
+        return {"retry-after": str(AGAIN_SECONDS), "ratelimit-policy": policy, "ratelimit": '"streams";r=0'}
     return {}
 
 
@@ -100,6 +104,8 @@ def violated(error: PipelineError) -> tuple[str, ...] | None:
         return (error.name,)
     if isinstance(error, QuotaExceededError):
         return tuple(one.name for one in error.violated)
+    if isinstance(error, StreamsExhaustedError):
+        return ("streams",)
     return None
 
 

@@ -22,6 +22,7 @@ from api.lanes import Lanes
 from api.limits import LimitName, RateLimits
 from api.links import Links
 from api.live.hub import Hub
+from api.live.places import Places
 from api.live.telling import telling
 from api.metrics import Metrics
 from api.preferences import Patience, Pause
@@ -66,6 +67,7 @@ class Services(TypedDict):
     limits: RateLimits
     links: Links
     allowances: Allowances
+    places: Places
     queues: Queues
     metrics: Metrics
     credentials: CredentialStore
@@ -96,6 +98,7 @@ async def wire(  # noqa: PLR0913 - the ports, and what differs between installat
     quotas: Mapping[LimitName, int],
     max_pixels: int,
     allowance: Quotas | None = None,
+    places: Places | None = None,
     pause: Pause = asyncio.sleep,
     dialects: Dialects | None = None,
 ) -> Services:
@@ -136,6 +139,7 @@ async def wire(  # noqa: PLR0913 - the ports, and what differs between installat
         limits=RateLimits(documents.limits, quotas, clock=clock),
         links=Links(rules.key, documents.jobs, clock=clock, public_url=public_url),
         allowances=allowances,
+        places=places or Places(),
         queues=queues,
         metrics=Metrics(documents, lanes, clock=clock),
         credentials=credentials,

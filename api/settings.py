@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import AliasChoices, Field, SecretStr
 
 from api.limits import LimitName
+from api.live.places import Places
 from pipeline.settings import Allowing, Networks
 
 
@@ -24,7 +25,7 @@ class Settings(Allowing):
     account: unset, whoever reaches a loopback address may in the dialects that have accounts, and nobody else. The two
     `…_expire_…` are what one of them calls the lives of its tokens; the names in seconds win. `egress_allow` are
     private networks that pictures may be fetched from. `rate_upscale`, `rate_status`, `rate_login` and `rate_default`
-    are calls in a minute.
+    are calls in a minute; `streams_per_owner` and `streams` are the most that are open at a time in this process.
     """
 
     api_host: str = "127.0.0.1"
@@ -56,6 +57,13 @@ class Settings(Allowing):
     rate_status: int = Field(60, ge=1)
     rate_login: int = Field(5, ge=1)
     rate_default: int = Field(30, ge=1)
+    streams_per_owner: int = Field(10, ge=1)
+    streams: int = Field(3000, ge=1)
+
+    @property
+    def places(self) -> Places:
+        """Room for streams in this process, without a bound where there are no limits."""
+        return Places() if self.rate_limits == "off" else Places(self.streams_per_owner, self.streams)
 
     @property
     def access_life(self) -> timedelta:

@@ -61,6 +61,7 @@ CODES: Final[dict[str, HTTPStatus]] = {
     "request_malformed": HTTPStatus.BAD_REQUEST,
     "source_superseded": HTTPStatus.CONFLICT,
     "storage_unavailable": HTTPStatus.SERVICE_UNAVAILABLE,
+    "streams_exhausted": HTTPStatus.TOO_MANY_REQUESTS,
     "token_invalid": HTTPStatus.UNAUTHORIZED,
     "token_forbidden": HTTPStatus.FORBIDDEN,
     "token_limit_reached": HTTPStatus.CONFLICT,

@@ -1,7 +1,7 @@
 """Streams as server-sent events (WHATWG HTML, section 9.2); `sse_starlette` frames, pings and drains them."""
 
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
+from contextlib import AbstractContextManager, aclosing, nullcontext
 from functools import lru_cache
 from typing import Final
 
@@ -27,17 +27,19 @@ log = structlog.get_logger()
 
 
 class EventStream(EventSourceResponse):
-    """An answer that lasts as long as *notes* come."""
+    """An answer that lasts as long as *notes* come, in a *place* of its own."""
 
-    def __init__(self, notes: AsyncGenerator[Note]) -> None:
+    def __init__(self, notes: AsyncGenerator[Note], place: AbstractContextManager[None] | None = None) -> None:
+        self._place = place or nullcontext()
         super().__init__(_frames(notes), ping=PING_SECONDS, ping_message_factory=_ping, send_timeout=SEND_SECONDS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Stream; a reader that takes nothing is dropped."""
-        try:
-            await super().__call__(scope, receive, send)
-        except SendTimeoutError:
-            log.info("stream.reader_dropped", path=scope["path"])
+        """Stream; a reader that takes nothing is dropped. Raises `streams_exhausted` before anything is sent."""
+        with self._place:
+            try:
+                await super().__call__(scope, receive, send)
+            except SendTimeoutError:
+                log.info("stream.reader_dropped", path=scope["path"])
 
 
 def last_event_id(headers: Headers) -> int | None:

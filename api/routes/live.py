@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import ExitStack
 from functools import partial
 from typing import Any, cast
 
@@ -10,7 +11,7 @@ from starlette.responses import Response
 from starlette.websockets import WebSocket
 
 from api import jobs
-from api.access import admit
+from api.access import admit, caller_of
 from api.exchange import read_query
 from api.live.hub import Hub
 from api.live.requests import EventsQuery
@@ -27,7 +28,7 @@ from pipeline.job import Job
 @operation(
     "Follow a job: server-sent events `job.changed`, `job.progressed` and `end`; 204 for who comes back after the end",
     answers={200: None, 204: None},
-    refusals=("job_not_found",),
+    refusals=("job_not_found", "streams_exhausted"),
     kind="status",
 )
 async def follow_job(request: Request[Services]) -> Response:
@@ -40,7 +41,7 @@ async def follow_job(request: Request[Services]) -> Response:
     "Follow up to 100 jobs in one stream, until all of them have ended",
     answers={200: None, 204: None},
     query=EventsQuery,
-    refusals=("job_not_found",),
+    refusals=("job_not_found", "streams_exhausted"),
     kind="status",
 )
 async def follow_jobs(request: Request[Services]) -> Response:
@@ -51,19 +52,29 @@ async def follow_jobs(request: Request[Services]) -> Response:
 
 async def talk_live(socket: WebSocket[Services]) -> None:
     """WebSocket `/v1/live`: every connection begins here, with a token, and then names the jobs to follow."""
-    store, hub = socket.state["documents"].jobs, socket.state["live"]
     request = cast("Request[Any]", socket)  # both are connections: address, headers and state are the same
     socket.scope["request_id"] = secrets.token_hex(8)
-    try:
-        owner = (await admit(request, admin=False, scope="jobs:read")).owner
-    except PipelineError as error:
-        await socket.send_denial_response(await on_pipeline_error(request, error))
-        return
+    with ExitStack() as stack:
+        try:
+            owner = (await admit(request, admin=False, scope="jobs:read")).owner
+            await socket.state["limits"].admit("status", caller_of(owner))
+            stack.enter_context(socket.state["places"].taken(owner))
+        except PipelineError as error:
+            await socket.send_denial_response(await on_pipeline_error(request, error))
+            return
+        await _talk(socket, owner)
+
+
+async def _talk(socket: WebSocket[Services], owner: str) -> None:
+    """Tell *owner* of their jobs until they leave."""
+    store, hub = socket.state["documents"].jobs, socket.state["live"]
+    request = cast("Request[Any]", socket)
 
     async def explain(error: PipelineError) -> str:
         return bytes((await on_pipeline_error(request, error)).body).decode()
 
     async def find(ids: Sequence[str]) -> list[Job]:
+        await socket.state["limits"].admit("status", caller_of(owner))  # as a call that reads them
         return [await jobs.find(store, owner, id_) for id_ in ids]
 
     await socket.accept()
@@ -80,4 +91,5 @@ def stream(request: Request[Services], watched: Sequence[Job]) -> Response:
     after = last_event_id(request.headers)
     if after == seen(watched) and all(job.terminal for job in watched):
         return Response(status_code=204)  # the one answer after which an `EventSource` stays away
-    return EventStream(follow(request.state["live"], watched, after=after))
+    place = request.state["places"].taken(request.user.owner)
+    return EventStream(follow(request.state["live"], watched, after=after), place)

@@ -21,6 +21,7 @@ from api.app import TABLE, create_app, openapi
 from api.envelope import HEADERS
 from api.limits import LimitName
 from api.live.hub import Hub
+from api.live.places import Places
 from api.services import Services, wire
 from pipeline.adapters.memory import MemoryAccounts, MemoryJobs, documents
 from pipeline.adapters.memory_bus import MemoryBus
@@ -58,6 +59,7 @@ class World:
     now: datetime = NOW
     quotas: dict[LimitName, int] = field(default_factory=dict)
     allowance: dict[QuotaName, int] = field(default_factory=dict)
+    places: Places = field(default_factory=Places)
     portal: BlockingPortal | None = None
     live: Hub | None = None
     paused: list[float] = field(default_factory=list)
@@ -150,6 +152,7 @@ def world(rules: Rules) -> Iterator[World]:
             clock=built.clock,
             quotas=built.quotas,
             allowance=built.allowance,
+            places=built.places,
             public_url="http://api.test",
             max_upload_bytes=MAX_UPLOAD_BYTES,
             rules=rules,
