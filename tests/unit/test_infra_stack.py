@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from api.settings import Settings
 from infra.addresses import OBJECT_USERS, SERVICES, Addresses
 from infra.bootstrap.policies import POLICIES
 from infra.envfile import owner_environment, write
@@ -73,6 +74,18 @@ def test_a_bus_that_is_not_ours_tells_its_figures_where_a_setting_says(stack: St
     assert "ENLARGER_NATS_MONITOR_URL" not in other.service("api").env
     own = replace(stack, environment={"ENLARGER_NATS_MONITOR_URL": "http://bus:8222"})
     assert own.service("api").env["ENLARGER_NATS_MONITOR_URL"] == "http://bus:8222"
+
+
+@pytest.mark.parametrize("name", ["ENLARGER_TOKENS", "VALID_TOKENS"])
+def test_tokens_of_a_dialect_reach_the_api_and_nobody_else(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    stack = new_stack(stack.folders.root, {name: "token1,token2", "ENLARGER_TOKEN": "t"})
+    told = {service: dict(stack.service(service).env) for service in SERVICES}
+    assert [service for service, env in told.items() if "token1" in str(env)] == ["api"]
+    for variable, value in told["api"].items():
+        monkeypatch.setenv(variable, value)
+    assert Settings().tokens.get_secret_value() == "token1,token2"
 
 
 def test_urls_of_an_account_keep_hosts_and_name_the_database() -> None:
