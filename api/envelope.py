@@ -2,7 +2,7 @@
 
 import re
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, Final
 
 import structlog
@@ -44,7 +44,7 @@ class Envelope:
             if message["type"] == "http.response.start":
                 started = True
                 _stamp(MutableHeaders(scope=message), scope["request_id"])
-                MutableHeaders(scope=message).update(scope.get("limits", {}))
+                _tell(MutableHeaders(scope=message), scope.get("limits", {}))
             await send(message)
 
         with structlog.contextvars.bound_contextvars(request_id=scope["request_id"]):
@@ -62,6 +62,12 @@ class Envelope:
 def _request_id(scope: Scope) -> str:
     given = Headers(scope=scope).get("x-request-id", "")
     return given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+
+
+def _tell(headers: MutableHeaders, limits: Mapping[str, str]) -> None:
+    """Behind what a refusal says of other limits: both headers are lists."""
+    for name, value in limits.items():
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
 
 
 def _stamp(headers: MutableHeaders, request_id: str) -> None:

@@ -10,13 +10,14 @@ from api.workers import live_reports, refuse_unknown_model
 from pipeline.admission import ReadHead, layers_of, read_header, refuse_unfit
 from pipeline.clock import Clock
 from pipeline.errors import PipelineError
-from pipeline.header import Header
+from pipeline.header import Header, asked_pixels
 from pipeline.identity import new_job_id, reserved_key
 from pipeline.job import JobOptions
 from pipeline.layers import resolve
 from pipeline.options import Effective
 from pipeline.ports.documents import Documents
 from pipeline.ports.objects import ObjectInfo, ObjectMissingError, ObjectStore, PreconditionError
+from pipeline.quotas import Allowances, Asked, submission
 from pipeline.sizes import MAX_FACTOR, MAX_OUTPUT_PIXELS, output_sizes
 from pipeline.topology import UPLOADS_BUCKET
 from pipeline.wire import Queue, Wire
@@ -73,18 +74,29 @@ class Estimates:
     """Decides as ingest would; collaborators are injected."""
 
     def __init__(
-        self, documents: Documents, objects: ObjectStore, queues: Queues, *, clock: Clock, limits: Limits
+        self,
+        documents: Documents,
+        objects: ObjectStore,
+        queues: Queues,
+        *,
+        allowances: Allowances,
+        clock: Clock,
+        limits: Limits,
     ) -> None:
         self._documents = documents
         self._objects = objects
         self._queues = queues
+        self._allowances = allowances
         self._clock = clock
         self._limits = limits
 
     async def estimate(self, owner: str, arrival: Arrival) -> Estimate:
-        """What a job of *arrival* would be; raises as `decided`."""
+        """What a job of *arrival* would be; raises as `decided`, and `quota_exceeded`."""
         header, options = await self.decided(owner, arrival)
         wanted, effective = arrival.wanted, Effective.model_validate(options.effective)
+        pixels: Asked = {"pixels": asked_pixels(header, effective) or 0}
+        async with self._allowances.turn(owner) as check:
+            await check({**submission(wanted.size_bytes), **pixels})
         reason, queue = await self._queues.prospect(owner, options.effective, ephemeral=wanted.ephemeral)
         return Estimate(
             source=EstimatedSource(bytes=wanted.size_bytes, **asdict(header)),

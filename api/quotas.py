@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Final, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, PlainValidator, WithJsonSchema
 
 from api.limits import RateLimitedError
 from api.live.places import AGAIN_SECONDS, StreamsExhaustedError
+from api.requests import whole
 from pipeline.errors import PipelineError
 from pipeline.ports.quotas import Own, QuotaName, Quotas
 from pipeline.quotas import DAY, NAMES, QuotaExceededError, Standing
@@ -26,7 +27,17 @@ _UNITS: Final[Mapping[QuotaName, str]] = {
 }
 #: 2 to the power of 53 less one: what every JSON parser keeps exact.
 _MOST: Final = 9_007_199_254_740_991
-Bound: TypeAlias = Annotated[int, Field(strict=True, ge=0, le=_MOST)] | Literal["unlimited"] | None
+
+
+def _bound(said: object) -> object:
+    said = whole(said)
+    if said in (None, "unlimited") or (isinstance(said, int) and not isinstance(said, bool) and 0 <= said <= _MOST):
+        return said
+    raise ValueError(f"should be a number from 0 to {_MOST}, unlimited, or null")
+
+
+_SCHEMA: Final = {"anyOf": [{"type": "integer", "minimum": 0, "maximum": _MOST}, {"enum": ["unlimited", None]}]}
+Bound: TypeAlias = Annotated[int | Literal["unlimited"] | None, PlainValidator(_bound), WithJsonSchema(_SCHEMA)]
 
 
 class UsedOut(Wire):

@@ -115,7 +115,7 @@ async def wire(  # noqa: PLR0913 - the ports, and what differs between installat
     arrivals = Arrivals(documents, objects, Fetcher(egress, max_bytes=max_upload_bytes), max_bytes=max_upload_bytes)
     allowances = Allowances(documents, allowance, clock=clock)
     submissions = Submissions(documents, objects, presigner, relay, allowances=allowances, clock=clock)
-    estimates = Estimates(documents, objects, queues, clock=clock, limits=limits)
+    estimates = Estimates(documents, objects, queues, allowances=allowances, clock=clock, limits=limits)
     return Services(
         documents=documents,
         objects=objects,

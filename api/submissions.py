@@ -1,6 +1,5 @@
 """New jobs: announced for a file that the client sends to the object store, or with a file that we send there."""
 
-from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -128,16 +127,10 @@ class Submissions:
             webhook=wanted.webhook,
             ephemeral=wanted.ephemeral,
         )
-        async with self._admitted(owner, job):
+        async with self._allowances.admitted(owner, submission(wanted.size_bytes)):
             await self._documents.jobs.insert(job)
         log.info("job.announced", job_id=making.id, bytes=wanted.size_bytes)
         return job
-
-    def _admitted(self, owner: str, job: Job) -> AbstractAsyncContextManager[None]:
-        """Jobs of a batch were let in as a whole."""
-        if job.batch_id is not None:
-            return nullcontext()
-        return self._allowances.admitted(owner, submission(job.source.bytes or 0))
 
 
 def _not_stored() -> PipelineError:

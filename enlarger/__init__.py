@@ -30,6 +30,7 @@ from enlarger.models import (
     Source,
 )
 from enlarger.options import Options
+from enlarger.quotas import Usage
 from enlarger.retries import Clock
 from enlarger.upscaling import upscale, upscale_async
 from enlarger.webhook_models import Delivery, Webhook
@@ -59,6 +60,7 @@ __all__ = [
     "Source",
     "Token",
     "Upscaled",
+    "Usage",
     "User",
     "Webhook",
     "Worker",

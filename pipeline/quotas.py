@@ -1,14 +1,15 @@
 """How much an owner may ask for: amounts of a day (UTC), and jobs at a time. Their documents say how much that was.
 
 Nothing is counted beside the documents, so what is told is what there is, whatever died in between; who has no quota
-costs nothing, and who has one asks indexes for no more entries than it lets in. Of one owner's requests a process lets
+costs one read, and who has one asks indexes for no more entries than it lets in. Of one owner's requests a process lets
 in one after the other. Those that other processes let in at that very moment are not seen yet: with N processes up to
 N - 1 requests may be more than the quota, once.
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final, TypeAlias
@@ -37,6 +38,8 @@ _WORDS: Final[Mapping[QuotaName, str]] = {
 Asked: TypeAlias = Mapping[QuotaName, int]
 #: Raises `QuotaExceededError` where that much is more than is left.
 Check: TypeAlias = Callable[[Asked], Awaitable[None]]
+#: The owner whose turn it is here.
+_let_in: ContextVar[str | None] = ContextVar("let_in", default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,17 +132,21 @@ class Allowances:
 
     @asynccontextmanager
     async def turn(self, owner: str) -> AsyncIterator[Check]:
-        """Ask in the block, and make in it what the answer lets in, while no other of this owner's requests does."""
-        quotas = await self.of(owner)
-        if not quotas:
-            yield _free
-            return
+        """Ask in the block, and make in it what the answer lets in, while no other of this owner's requests does.
+
+        A turn within it is of what was let in already: the jobs of a batch.
+        """
+        quotas = {} if _let_in.get() == owner else await self.of(owner)
 
         async def check(asked: Asked) -> None:
             await self._refuse_more(owner, quotas, asked)
 
-        async with self._turns.setdefault(owner, asyncio.Lock()):
-            yield check
+        async with self._turns.setdefault(owner, asyncio.Lock()) if quotas else nullcontext():
+            before = _let_in.set(owner)
+            try:
+                yield check
+            finally:
+                _let_in.reset(before)
 
     @asynccontextmanager
     async def admitted(self, owner: str, asked: Asked) -> AsyncIterator[None]:
@@ -176,7 +183,3 @@ class Allowances:
             return True
         user = await self._users.get(owner)
         return user is not None and user.role == "admin"
-
-
-async def _free(_asked: Asked) -> None:
-    """Where there is no bound."""

@@ -1,5 +1,6 @@
 """The port `QuotaStore`, in memory and on the document server."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 from pipeline.adapters import mongo
 from pipeline.job import Source
 from pipeline.ports.documents import Documents
+from pipeline.quotas import Allowances, QuotaExceededError, submission
 from tests.contract.stores import ADAPTERS, document_stores
 from tests.making import NOON, a_job
 from tests.servers import Servers
@@ -58,6 +60,21 @@ async def test_device_seconds_are_those_of_every_run_measured_since_then(stores:
     await stores.quality.put("job_d", 1, {"attempt": 1, "device_seconds": 16.0})  # of a version that named nobody
     assert await stores.quotas.device_seconds("alice", NOON) == pytest.approx(3.75)
     assert await stores.quotas.device_seconds("carol", NOON) == 0
+
+
+async def test_many_requests_at_two_replicas_are_beyond_the_quota_by_one_at_most(stores: Documents) -> None:
+    replicas = [Allowances(stores, {"jobs": 5}, clock=lambda: NOON) for _ in range(2)]
+
+    async def ask(number: int) -> bool:
+        try:
+            async with replicas[number % 2].admitted("alice", submission(1)):
+                return await stores.jobs.insert(a_job(owner="alice"))
+        except QuotaExceededError:
+            return False
+
+    let_in = await asyncio.gather(*(ask(number) for number in range(20)))
+    assert 5 <= sum(let_in) <= 6
+    assert not await ask(0)
 
 
 @pytest.mark.parametrize(
