@@ -1,12 +1,12 @@
 """What clients may send about batches, and what they are told of them."""
 
 import base64
-from datetime import datetime
 from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from api.requests import Metadata, PageLimit, Wishes
+from pipeline.batch_wire import BatchOut
 from pipeline.identity import BATCH_ID
 from pipeline.job import Failure, Output, Status
 from pipeline.options import MAX_KEY_BYTES, Options
@@ -63,26 +63,6 @@ class BatchesQuery(BaseModel):
 
     limit: PageLimit = 50
     cursor: Annotated[str, Field(max_length=100), AfterValidator(_decode_cursor)] | None = None
-
-
-class BatchUrls(Wire):
-    """Where to go from here."""
-
-    self: str
-    manifest: str
-    cancel: str
-
-
-class BatchOut(Wire):
-    """One batch; `counts` tells how many of its jobs are in each status, read off them just now."""
-
-    id: str
-    status: Literal["processing", "completed"]
-    created_at: datetime
-    total: int
-    counts: dict[Status, int]
-    metadata: dict[str, str]
-    urls: BatchUrls
 
 
 class BatchPage(Wire):

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Sequence
-from datetime import timedelta
 from typing import Final
 
 import structlog
@@ -10,16 +9,18 @@ import structlog
 from api import jobs
 from api.answers import FieldError
 from api.arrivals import Arrival, Arrivals
-from api.batch_requests import BatchesQuery, BatchOut, BatchPage, BatchRequest, BatchUrls, ManifestLine, encode_cursor
+from api.batch_requests import BatchesQuery, BatchPage, BatchRequest, ManifestLine, encode_cursor
 from api.idempotency import Making
 from api.problems import InvalidRequestError
 from api.submission_requests import StoredSubmission
 from api.submissions import Submissions
 from api.workers import live_reports, refuse_unknown_model
+from pipeline import batch_wire
+from pipeline.batch_wire import BatchOut
 from pipeline.clock import Clock
 from pipeline.errors import PipelineError
 from pipeline.identity import job_in
-from pipeline.job import TERMINAL, Job
+from pipeline.job import Job
 from pipeline.outbox import Relay
 from pipeline.ports.batches import Batch
 from pipeline.ports.documents import Documents
@@ -27,8 +28,6 @@ from pipeline.quotas import Allowances, submission
 
 #: So many keys are looked at, or copied, at a time.
 AT_ONCE: Final = 8
-#: A batch that is not whole by then will not be: the call that made it broke off.
-MADE_WITHIN: Final = timedelta(minutes=3)
 
 log = structlog.get_logger()
 
@@ -53,7 +52,7 @@ class Batches:
         self._relay = relay
         self._allowances = allowances
         self._clock = clock
-        self._public_url = public_url.rstrip("/")
+        self._public_url = public_url
         self._free = asyncio.Semaphore(AT_ONCE)
 
     async def make(self, owner: str, asked: BatchRequest, making: Making) -> Batch:
@@ -85,18 +84,7 @@ class Batches:
     async def show(self, batch: Batch) -> BatchOut:
         """The batch with how many of its jobs are in each status."""
         counts = await self._documents.batches.tally(batch.id)
-        unended = any(status not in TERMINAL for status in counts)
-        whole = sum(counts.values()) == len(batch.keys) or self._clock() - batch.created_at > MADE_WITHIN
-        url = f"{self._public_url}/v1/batches/{batch.id}"
-        return BatchOut(
-            id=batch.id,
-            status="completed" if whole and not unended else "processing",
-            created_at=batch.created_at,
-            total=len(batch.keys),
-            counts=counts,
-            metadata=batch.metadata,
-            urls=BatchUrls(self=url, manifest=f"{url}/manifest", cancel=f"{url}/cancel"),
-        )
+        return batch_wire.show(batch, counts, self._clock(), public_url=self._public_url)
 
     async def page(self, owner: str, query: BatchesQuery) -> BatchPage:
         """One page of the owner's batches."""

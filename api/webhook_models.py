@@ -7,6 +7,7 @@ from typing import Annotated, Final, Literal
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from api.requests import PageLimit, WebhookUrl
+from pipeline.batch_events import BatchEventType
 from pipeline.endpoints import Endpoint, EndpointStatus
 from pipeline.events import TERMINAL_EVENTS, EventType
 from pipeline.ports.deliveries import Delivery, DeliveryStatus, Trigger
@@ -18,9 +19,11 @@ KEEP_SECONDS: Final = DAY_SECONDS
 MAX_KEEP_SECONDS: Final = 7 * DAY_SECONDS
 RFC_3339: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 DELIVERY_ID: Final = r"^dlv_[0-9A-HJKMNP-TV-Z]{26}$"
+#: What an endpoint can ask to be told of.
+Told = Literal[EventType, BatchEventType]
 
 
-def _once(events: tuple[EventType, ...]) -> tuple[EventType, ...]:
+def _once(events: tuple[Told, ...]) -> tuple[Told, ...]:
     return tuple(dict.fromkeys(events))
 
 
@@ -38,7 +41,7 @@ def _utc(moment: datetime) -> datetime:
         return moment.replace(tzinfo=UTC)
 
 
-Events = Annotated[tuple[EventType, ...], Field(min_length=1, max_length=32), AfterValidator(_once)]
+Events = Annotated[tuple[Told, ...], Field(min_length=1, max_length=32), AfterValidator(_once)]
 Description = Annotated[str, StringConstraints(strip_whitespace=True, max_length=200)]
 Moment = Annotated[AwareDatetime, BeforeValidator(_spelled), AfterValidator(_utc)]
 

@@ -10,15 +10,13 @@ from pipeline.clock import Clock
 from pipeline.endpoints import Endpoint, Secret, host_of, resume, rotate
 from pipeline.errors import PipelineError
 from pipeline.identity import new_endpoint_id, new_ping_id
-from pipeline.ports.deliveries import Delivery, DeliveryStore, delivery_id
+from pipeline.ports.deliveries import PING, Delivery, DeliveryStore, delivery_id
 from pipeline.ports.endpoints import EndpointStore
 
 #: Endpoints that one owner may have: every event of theirs is held against each.
 MAX_ENDPOINTS: Final = 32
 #: An endpoint changes by hand and by its failures, so whoever loses this often meets a fault.
 CHANGE_TRIES: Final = 5
-#: The event that a ping sends.
-PING: Final = "webhook.test"
 
 
 class Webhooks:

@@ -10,6 +10,7 @@ import structlog
 from ingest.intake import Intake, at_once, newer, resumable
 from ingest.notice import Notice
 from pipeline.clock import Clock
+from pipeline.completions import Completions
 from pipeline.errors import PipelineError, RetryLaterError
 from pipeline.events import Message, terminal_message, work_message
 from pipeline.job import Failure, Job, expire
@@ -110,11 +111,13 @@ class Sweep:
         return SweepReport(examined=turn.examined, found=turn.found)
 
     async def repair(self) -> SweepReport:
-        """Publish what a crash left in outboxes or the bus has lost, and end jobs whose time is up."""
+        """Publish what a crash left in outboxes or the bus has lost, end jobs whose time is up, and tell of batches."""
         now = self.clock()
         await self._expire(now)
         relayed = await self._relay(await self.documents.jobs.unrelayed(now - self.lease.settled, limit=PAGE))
-        return SweepReport(relayed=relayed, restored=await self._restore(now))
+        restored = await self._restore(now)
+        await Completions(self.documents.batches, self.bus, clock=self.clock).sweep(now - self.lease.settled)
+        return SweepReport(relayed=relayed, restored=restored)
 
     async def _compare(self, page: list[ObjectInfo], turn: _Pass) -> None:
         records = await self.store.sources([info.key for info in page])

@@ -10,6 +10,7 @@ from notifier.settings import Settings
 from notifier.worker import announcing
 from pipeline.adapters import mongo, nats_bus
 from pipeline.clock import now
+from pipeline.completions import Completions
 from pipeline.consumer import consume, settling
 from pipeline.egress import Egress
 from pipeline.lease import Lease
@@ -38,8 +39,14 @@ async def run(settings: Settings) -> None:
         sender = Sender(
             deliveries, addresses, post, clock=now, random=random.random, lease_seconds=lease.delivery_seconds
         )
+        completions = Completions(documents.batches, bus, clock=now)
         announce = announcing(
-            deliveries, documents.endpoints, public_url=settings.public_url, clock=now, wake=sender.wake.set
+            deliveries,
+            documents.endpoints,
+            completions,
+            public_url=settings.public_url,
+            clock=now,
+            wake=sender.wake.set,
         )
         pulls = [await bus.pull(NOTIFIER.name) for _ in range(LANES)]
         await serve(

@@ -42,6 +42,11 @@ def event_id(job_id: str, run: int, type_: str) -> str:
     return f"evt_{job_id.removeprefix('job_')}_{run}_{type_.removeprefix('job.')}"
 
 
+def batch_event_id(batch_id: str) -> str:
+    """The id of a batch's one event, whoever tells it and however often."""
+    return f"evt_{batch_id.removeprefix('batch_')}_completed"
+
+
 def reserved_key(job_id: str, filename: str) -> str:
     """The uploads key that an announced job waits for."""
     return f"jobs/{job_id}/{filename}"

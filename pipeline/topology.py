@@ -37,7 +37,7 @@ class DurableSpec:
 STREAMS: Final = (
     StreamSpec("UPLOADS", (FAST, DURABLE), "limits", 7 * DAY_SECONDS),
     StreamSpec(JOBS, ("jobs.*.*",), "workqueue", 0),
-    StreamSpec("EVENTS", ("events.job.*.*",), "limits", 7 * DAY_SECONDS),
+    StreamSpec("EVENTS", ("events.job.*.*", "events.batch.*.*"), "limits", 7 * DAY_SECONDS),
     StreamSpec(DEAD, ("dead.*",), "limits", 30 * DAY_SECONDS),
 )
 INGEST: Final = DurableSpec("UPLOADS", "ingest", "uploads.*")
@@ -45,7 +45,10 @@ INTERACTIVE: Final = DurableSpec(JOBS, "interactive", "jobs.*.interactive")
 BULK: Final = DurableSpec(JOBS, "bulk", "jobs.*.bulk")
 #: What is stored in EVENTS can be heard live as well.
 JOB_EVENTS: Final = "events.job.*.*"
-NOTIFIER: Final = DurableSpec("EVENTS", "notifier", JOB_EVENTS)
+#: What the subject of a batch's event begins with.
+BATCH_EVENTS: Final = "events.batch."
+#: Everything of EVENTS.
+NOTIFIER: Final = DurableSpec("EVENTS", "notifier", "events.*.*.*")
 DURABLES: Final = (INGEST, INTERACTIVE, BULK, NOTIFIER)
 #: Core NATS: published while a job runs, never stored.
 PROGRESS: Final = "progress.*"
@@ -59,6 +62,11 @@ def job_subject(operation: str, lane: Lane) -> str:
 def event_subject(job_id: str, type_: str) -> str:
     """Where an event of a job goes; *type_* as in `job.succeeded`."""
     return f"events.job.{job_id}.{type_.removeprefix('job.')}"
+
+
+def batch_event_subject(batch_id: str) -> str:
+    """Where the one event of a batch goes."""
+    return f"{BATCH_EVENTS}{batch_id}.completed"
 
 
 def progress_subject(job_id: str) -> str:

@@ -10,7 +10,7 @@ from pymongo import MongoClient
 from pipeline.events import TERMINAL_EVENTS, Event
 from pipeline.identity import event_id
 from pipeline.job import Status
-from pipeline.topology import DATABASE, DURABLES, NOTIFIER
+from pipeline.topology import DATABASE, DURABLES, JOB_EVENTS, NOTIFIER
 from tests.servers import Servers
 from tests.waiting import eventually
 
@@ -73,9 +73,7 @@ async def _ends(url: str, jobs: Collection[str]) -> dict[str, list[str]]:
 
 async def _events(client: Client, jobs: Collection[str]) -> list[Event]:
     """Those of *jobs* in all of the stream; other tests publish there too, and not always events."""
-    subscription = await client.jetstream().subscribe(
-        NOTIFIER.filter_subject, stream=NOTIFIER.stream, ordered_consumer=True
-    )
+    subscription = await client.jetstream().subscribe(JOB_EVENTS, stream=NOTIFIER.stream, ordered_consumer=True)
     events: list[Event] = []
     while True:
         message = await subscription.next_msg(timeout=READ_SECONDS)

@@ -6,11 +6,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api import idempotency
-from api.batch_requests import MAX_KEYS, BatchesQuery, BatchOut, BatchPage, BatchRequest
+from api.batch_requests import MAX_KEYS, BatchesQuery, BatchPage, BatchRequest
 from api.exchange import answer, read_json, read_query
 from api.idempotency import REPLAYED
 from api.operations import SMALL_BODY_BYTES, operation
 from api.services import Services
+from pipeline.batch_wire import BatchOut
 from pipeline.identity import new_batch_id
 from pipeline.options import MAX_KEY_BYTES
 from pipeline.ports.batches import Batch

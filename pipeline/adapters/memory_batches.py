@@ -2,9 +2,11 @@
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
 
 from pipeline.job import Job, Status
-from pipeline.ports.batches import Batch
+from pipeline.ports.batches import Batch, Completion
 
 
 class MemoryBatches:
@@ -26,6 +28,24 @@ class MemoryBatches:
 
     async def tally(self, batch_id: str) -> dict[Status, int]:
         return dict(Counter(job.status for job in self._jobs.values() if job.batch_id == batch_id))
+
+    async def unended(self, batch_id: str) -> bool:
+        return any(job.batch_id == batch_id and not job.terminal for job in self._jobs.values())
+
+    async def complete(self, batch_id: str, completion: Completion) -> bool:
+        batch = self.batches.get(batch_id)
+        if batch is None or batch.completion is not None:
+            return False
+        self.batches[batch_id] = replace(batch, completion=completion)
+        return True
+
+    async def told(self, batch_id: str) -> None:
+        self.batches[batch_id] = replace(self.batches[batch_id], told=True)
+
+    async def untold(self, before: datetime, *, limit: int, after: str = "") -> dict[str, bool]:
+        found = [batch for batch in self.batches.values() if not batch.told and batch.created_at < before]
+        above = sorted(batch.id for batch in found if batch.id > after)
+        return {id_: self.batches[id_].completion is not None for id_ in above[:limit]}
 
     async def jobs(self, batch_id: str) -> list[Job]:
         return [job for job in self._jobs.values() if job.batch_id == batch_id]

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from pipeline.ports.deliveries import MAX_ATTEMPTS, Attempt, Delivery, DeliveryStatus
+from pipeline.ports.deliveries import MAX_ATTEMPTS, PING, Attempt, Delivery, DeliveryStatus
 
 
 class MemoryDeliveries:
@@ -79,7 +79,7 @@ class MemoryDeliveries:
     async def replay_failed(self, endpoint: str, since: datetime, until: datetime, now: datetime) -> int:
         """See `DeliveryStore.replay_failed`."""
         failed = [made for made in self.stored.values() if made.endpoint == endpoint and made.status == "failed"]
-        meant = [made for made in failed if made.job_id and made.created_at and since <= made.created_at < until]
+        meant = [made for made in failed if made.type != PING and made.created_at and since <= made.created_at < until]
         return len([self._again(made, now) for made in meant])
 
     async def release(self, endpoint: str, now: datetime) -> int:

@@ -13,10 +13,9 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import DuplicateKeyError
 from pymongo.monitoring import CommandListener
 
-from pipeline.adapters import mongo_deliveries, mongo_endpoints, mongo_quotas
+from pipeline.adapters import mongo_batches, mongo_deliveries, mongo_endpoints, mongo_quotas
 from pipeline.adapters.mongo_accounts import MongoAccounts
 from pipeline.adapters.mongo_away import answering
-from pipeline.adapters.mongo_batches import MongoBatches
 from pipeline.adapters.mongo_counters import MongoCounters
 from pipeline.adapters.mongo_idempotency import MongoClaims
 from pipeline.adapters.mongo_lanes import MongoLanes, ahead
@@ -81,7 +80,7 @@ INDEXES: Final[Mapping[str, Sequence[IndexModel]]] = {
     "refreshes": (IndexModel([("expires_at", ASCENDING)], name="forgotten", expireAfterSeconds=0),),
     "tokens": (IndexModel([("owner", ASCENDING), ("id", ASCENDING)], name="owner_id"),),
     "limits": (IndexModel([("until", ASCENDING)], name="ended", expireAfterSeconds=0),),
-    "batches": (IndexModel([("owner", ASCENDING), ("_id", DESCENDING)], name="owner_newest_batch"),),
+    "batches": mongo_batches.INDEXES,
     "claims": (IndexModel([("expires_at", ASCENDING)], name="expired", expireAfterSeconds=0),),
     "workers": (IndexModel([("seen_at", ASCENDING)], name="forgotten", expireAfterSeconds=DAY_SECONDS),),
 }
@@ -119,7 +118,7 @@ def documents(db: Database, seal: Seal | None = None) -> Documents:
     stores = MongoJobs(db), MongoSources(db), MongoQuality(db), accounts, workers, counters, MongoLanes(db)
     tokens, users, sessions = MongoTokens(db), MongoUsers(db, seal), MongoSessions(db)
     hooks = mongo_endpoints.MongoEndpoints(db, seal), mongo_deliveries.MongoDeliveries(db)
-    more = MongoPrefixes(db), MongoClaims(db), MongoBatches(db), MongoLimits(db), *hooks
+    more = MongoPrefixes(db), MongoClaims(db), mongo_batches.MongoBatches(db), MongoLimits(db), *hooks
     quotas = mongo_quotas.MongoQuotas(db)
     return Documents(*stores, *more, ping, tokens=tokens, users=users, sessions=sessions, quotas=quotas)
 

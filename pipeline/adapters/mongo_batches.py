@@ -1,15 +1,22 @@
 """`BatchStore` on MongoDB."""
 
 from dataclasses import asdict
-from typing import Any
+from datetime import datetime
+from typing import Any, Final
 
-from pymongo import DESCENDING
+from pymongo import ASCENDING, DESCENDING, IndexModel
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import DuplicateKeyError
 
 from pipeline.adapters.mongo_away import answering
-from pipeline.job import Job, Status
-from pipeline.ports.batches import Batch
+from pipeline.job import TERMINAL, Job, Status
+from pipeline.ports.batches import Batch, Completion
+
+INDEXES: Final = (
+    IndexModel([("owner", ASCENDING), ("_id", DESCENDING)], name="owner_newest_batch"),
+    IndexModel([("told", ASCENDING), ("_id", ASCENDING)], name="told_oldest"),
+)
+_UNENDED: Final = [status.value for status in Status if status not in TERMINAL]
 
 
 @answering
@@ -47,6 +54,27 @@ class MongoBatches:
         }
         return {status: count for status, count in counts.items() if count}
 
+    async def unended(self, batch_id: str) -> bool:
+        """See `BatchStore.unended`."""
+        going_on = {"batch_id": batch_id, "status": {"$in": _UNENDED}}
+        return await self._jobs.find_one(going_on, {"_id": 1}) is not None
+
+    async def complete(self, batch_id: str, completion: Completion) -> bool:
+        """See `BatchStore.complete`."""
+        going_on = {"_id": batch_id, "completion": None}
+        result = await self._batches.update_one(going_on, {"$set": {"completion": asdict(completion)}})
+        return result.matched_count == 1
+
+    async def told(self, batch_id: str) -> None:
+        """See `BatchStore.told`."""
+        await self._batches.update_one({"_id": batch_id}, {"$set": {"told": True}})
+
+    async def untold(self, before: datetime, *, limit: int, after: str = "") -> dict[str, bool]:
+        """See `BatchStore.untold`."""
+        query = {"told": False, "created_at": {"$lt": before}, "_id": {"$gt": after}}
+        found = self._batches.find(query, {"completion.at": 1}).sort("_id", ASCENDING).limit(limit)
+        return {document["_id"]: document.get("completion") is not None async for document in found}
+
     async def jobs(self, batch_id: str) -> list[Job]:
         """See `BatchStore.jobs`."""
         found = self._jobs.find({"batch_id": batch_id}, {"outbox": 0})
@@ -54,4 +82,6 @@ class MongoBatches:
 
 
 def _batch(document: dict[str, Any]) -> Batch:
-    return Batch(id=document.pop("_id"), keys=tuple(document.pop("keys")), **document)
+    ended = document.pop("completion", None)
+    completion = ended and Completion(ended["at"], {Status(name): count for name, count in ended["counts"].items()})
+    return Batch(id=document.pop("_id"), keys=tuple(document.pop("keys")), completion=completion, **document)

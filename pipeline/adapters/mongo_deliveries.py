@@ -10,7 +10,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import DuplicateKeyError
 
 from pipeline.adapters.mongo_away import answering
-from pipeline.ports.deliveries import MAX_ATTEMPTS, Attempt, Delivery, DeliveryStatus
+from pipeline.ports.deliveries import MAX_ATTEMPTS, PING, Attempt, Delivery, DeliveryStatus
 from pipeline.topology import DAY_SECONDS
 
 #: So long the log of deliveries goes back.
@@ -101,7 +101,7 @@ class MongoDeliveries:
 
     async def replay_failed(self, endpoint: str, since: datetime, until: datetime, now: datetime) -> int:
         """See `DeliveryStore.replay_failed`."""
-        meant: dict[str, Any] = {"endpoint": endpoint, "status": "failed", "job_id": {"$ne": ""}}
+        meant: dict[str, Any] = {"endpoint": endpoint, "status": "failed", "type": {"$ne": PING}}
         meant["created_at"] = {"$gte": since, "$lt": until}
         return (await self._deliveries.update_many(meant, {"$set": _AGAIN | {"next_attempt_at": now}})).modified_count
 

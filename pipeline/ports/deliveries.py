@@ -11,6 +11,8 @@ from pipeline.identity import fingerprint
 
 #: Attempts kept on a delivery, the newest ones.
 MAX_ATTEMPTS: Final = 20
+#: The type of the event that a ping sends.
+PING: Final = "webhook.test"
 #: `held` waits for its endpoint to be resumed.
 DeliveryStatus = Literal["pending", "held", "delivered", "failed"]
 #: Why an attempt is made: by the schedule, because its owner asked for it again, or as a test.
@@ -44,8 +46,8 @@ class Delivery:
     Args:
         id: As `delivery_id` makes it.
         event_id: What receivers drop repeats by.
-        job_id: Empty for a ping.
-        owner: Whose job it is.
+        job_id: Empty where it tells of no job: a batch's event, a ping.
+        owner: Whose job or batch it is.
         endpoint: The id of a registered endpoint, or the URL that the job itself names.
         body: JSON.
         next_attempt_at: None once it has ended, and while it is held.

@@ -228,6 +228,7 @@ async def test_the_bus_refuses_who_has_no_account(servers: Servers) -> None:
         ("processors", ("JOBS", "interactive"), "jobs.upscale.interactive"),
         ("processors", ("JOBS", "bulk"), "jobs.upscale.bulk"),
         ("notifier", ("EVENTS", "notifier"), "events.job.a.succeeded"),
+        ("notifier", ("EVENTS", "notifier"), "events.batch.a.completed"),
     ],
 )
 async def test_a_service_takes_and_settles_messages_of_its_durable(
@@ -235,7 +236,7 @@ async def test_a_service_takes_and_settles_messages_of_its_durable(
 ) -> None:
     """The settlement is confirmed by the bus, so its subject is among the permitted ones too."""
     stream, name = durable
-    publisher = {"UPLOADS": "minio", "JOBS": "ingest", "EVENTS": "ingest"}[stream]
+    publisher = {"UPLOADS": "minio", "JOBS": "ingest", "EVENTS": "notifier" if "batch" in subject else "ingest"}[stream]
     sender, taker = (
         await Watched().connect(servers.of(publisher).nats),
         await Watched().connect(servers.of(service).nats),

@@ -1,13 +1,14 @@
 """The port `BatchStore`, in memory and on the document server."""
 
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from pipeline.identity import job_in, new_batch_id
 from pipeline.job import Job, Source, Status
-from pipeline.ports.batches import Batch
+from pipeline.ports.batches import Batch, Completion
 from pipeline.ports.documents import Documents
 from tests.contract.stores import ADAPTERS, document_stores
 
@@ -57,6 +58,42 @@ async def test_a_tally_and_a_list_tell_of_the_batchs_own_jobs(documents: Documen
     assert await documents.batches.tally(made.id) == {Status.QUEUED: 1, Status.FAILED: 2, Status.SUCCEEDED: 1}
     assert await documents.batches.tally(new_batch_id()) == {}
     assert {each.id for each in await documents.batches.jobs(made.id)} == {each.id for each in jobs}
+
+
+async def test_a_batch_goes_on_as_long_as_one_of_its_jobs_does(documents: Documents) -> None:
+    made = batch()
+    assert not await documents.batches.unended(made.id)
+    for position, status in enumerate((Status.SUCCEEDED, Status.PUBLISHING)):
+        await documents.jobs.insert(job(made, position, status))
+    assert await documents.batches.unended(made.id)
+    ended = job(made, 1, Status.FAILED)
+    await documents.jobs.save(ended.model_copy(update={"rev": 2}))
+    assert not await documents.batches.unended(made.id)
+
+
+async def test_the_first_completion_of_a_batch_stays(documents: Documents) -> None:
+    made = batch()
+    first = Completion(NOW, {Status.SUCCEEDED: 1, Status.FAILED: 2})
+    assert not await documents.batches.complete(made.id, first)
+    await documents.batches.insert(made)
+    assert await documents.batches.complete(made.id, first)
+    assert not await documents.batches.complete(made.id, Completion(NOW + timedelta(seconds=1), {}))
+    stored = await documents.batches.get(made.id)
+    assert stored is not None
+    assert (stored.completion, stored.told) == (first, False)
+
+
+async def test_batches_are_untold_until_that_is_noted(documents: Documents) -> None:
+    first, second, third = sorted((batch() for _ in range(3)), key=lambda each: each.id)
+    for each in (third, first, second, replace(batch(), created_at=NOW + timedelta(seconds=1))):
+        await documents.batches.insert(each)
+    await documents.batches.complete(second.id, Completion(NOW, {}))
+    before = NOW + timedelta(seconds=1)
+    assert list((await documents.batches.untold(before, limit=2)).items()) == [(first.id, False), (second.id, True)]
+    assert await documents.batches.untold(before, limit=9, after=second.id) == {third.id: False}
+    await documents.batches.told(first.id)
+    assert list(await documents.batches.untold(before, limit=9)) == [second.id, third.id]
+    assert await documents.batches.untold(NOW, limit=9) == {}
 
 
 def test_jobs_of_a_batch_are_named_for_ever_and_apart() -> None:

@@ -14,6 +14,7 @@ from pipeline.clock import now
 from pipeline.endpoints import host_of
 from pipeline.ports.deliveries import (
     MAX_ATTEMPTS,
+    PING,
     Attempt,
     Delivery,
     DeliveryStatus,
@@ -243,7 +244,7 @@ async def test_range_replays_what_failed_in_it_and_nothing_that_was_taken(store:
     for second in range(5):
         await ended(store, made(f"evt_{second}", due_seconds=second), "delivered" if second == 2 else "failed")
     await ended(store, made("evt_1", "https://b.example/", due_seconds=1))
-    await ended(store, replace(made("evt_ping", due_seconds=2), job_id=""))
+    await ended(store, replace(made("evt_ping", due_seconds=2), job_id="", type=PING))
     assert await store.replay_failed(made().endpoint, after(1), after(4), after(9)) == 2
     assert await store.replay_failed(made().endpoint, after(1), after(4), after(9)) == 0
     due = [await leased(store, after(9)) for _ in range(2)]

@@ -11,7 +11,7 @@ from pymongo import MongoClient
 from pipeline.events import TERMINAL_EVENTS, Event
 from pipeline.identity import event_id
 from pipeline.job import Status
-from pipeline.topology import DATABASE, DEAD, DURABLES, JOBS, NOTIFIER, STREAMS
+from pipeline.topology import DATABASE, DEAD, DURABLES, JOB_EVENTS, JOBS, NOTIFIER, STREAMS
 from tests.faults.carrier import STREAM
 from tests.servers import Servers
 
@@ -188,9 +188,7 @@ async def _streams(url: str) -> tuple[dict[str, int], list[Event]]:
 
 
 async def _events(client: Client) -> list[Event]:
-    subscription = await client.jetstream().subscribe(
-        NOTIFIER.filter_subject, stream=NOTIFIER.stream, ordered_consumer=True
-    )
+    subscription = await client.jetstream().subscribe(JOB_EVENTS, stream=NOTIFIER.stream, ordered_consumer=True)
     found: list[Event] = []
     while True:
         message = await subscription.next_msg(timeout=READ_SECONDS)

@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 
 from notifier.worker import announcing
+from pipeline.adapters.memory import documents
 from pipeline.adapters.memory_bus import MemoryBus, MemoryDelivery
 from pipeline.adapters.memory_deliveries import MemoryDeliveries
 from pipeline.adapters.memory_endpoints import MemoryEndpoints
+from pipeline.completions import Completions
 from pipeline.consumer import settling
 from pipeline.endpoints import Endpoint, EndpointStatus, Secret
 from pipeline.errors import PipelineError
@@ -45,9 +47,14 @@ class Desk:
 
     def __init__(self) -> None:
         self.deliveries, self.bus, self.woken = MemoryDeliveries(), MemoryBus(), 0
-        self.endpoints = MemoryEndpoints()
+        self.endpoints, self.documents = MemoryEndpoints(), documents()
         announce = announcing(
-            self.deliveries, self.endpoints, public_url="https://api.example/", clock=lambda: NOW, wake=self.wake
+            self.deliveries,
+            self.endpoints,
+            Completions(self.documents.batches, self.bus, clock=lambda: NOW),
+            public_url="https://api.example/",
+            clock=lambda: NOW,
+            wake=self.wake,
         )
         self.settle = settling(announce, self.bus)
 

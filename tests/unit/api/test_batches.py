@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from api.batch_requests import MAX_KEYS
-from api.batches import MADE_WITHIN
+from pipeline.batch_wire import MADE_WITHIN
 from pipeline.errors import storage_unavailable
 from pipeline.identity import job_in
 from pipeline.job import Status

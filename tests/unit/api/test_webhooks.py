@@ -161,3 +161,8 @@ def test_endpoint_of_another_owner_is_not_there(world: World) -> None:
     assert {problem(refusal) for refusal in refusals} == {(404, "webhook_not_found")}
     assert world.bob.get(PATH).json() == {"items": []}
     assert deliveries(world).stored == {sent.id: sent}
+
+
+def test_endpoint_hears_of_batches_where_it_asks_for_that(world: World) -> None:
+    made = world.alice.post(PATH, json={"url": URL, "events": ["batch.completed", "job.failed"]}).json()
+    assert made["events"] == ["batch.completed", "job.failed"]
