@@ -78,6 +78,7 @@ TABLE: Final = (
     resource("/v1/batches", GET=batches.list_batches, POST=batches.make_batch, limit=lambda _: batches.BODY_BYTES),
     resource("/v1/batches/{batch_id}", GET=batches.read_batch),
     resource("/v1/batches/{batch_id}/manifest", GET=batches.read_manifest),
+    resource("/v1/batches/{batch_id}/events", GET=batches.follow_events),
     resource("/v1/batches/{batch_id}/cancel", POST=batches.cancel_batch),
     resource("/v1/webhook-secret", GET=service.read_webhook_secret),
     resource("/v1/webhooks", GET=webhooks.list_webhooks, POST=webhooks.add_webhook),

@@ -1,7 +1,7 @@
 """Many jobs asked for at once, and what became of them, read off the jobs."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import structlog
@@ -20,7 +20,7 @@ from pipeline.batch_wire import BatchOut
 from pipeline.clock import Clock
 from pipeline.errors import PipelineError
 from pipeline.identity import job_in
-from pipeline.job import Job
+from pipeline.job import Job, Status
 from pipeline.outbox import Relay
 from pipeline.ports.batches import Batch
 from pipeline.ports.documents import Documents
@@ -83,8 +83,17 @@ class Batches:
 
     async def show(self, batch: Batch) -> BatchOut:
         """The batch with how many of its jobs are in each status."""
-        counts = await self._documents.batches.tally(batch.id)
+        return self.standing(batch, await self._documents.batches.tally(batch.id))
+
+    def standing(self, batch: Batch, counts: Mapping[Status, int]) -> BatchOut:
+        """The batch, its jobs standing in these numbers."""
         return batch_wire.show(batch, counts, self._clock(), public_url=self._public_url)
+
+    async def jobs(self, batch: Batch) -> list[Job]:
+        """All that there are, in the order of their keys."""
+        made = {job.id: job for job in await self._documents.batches.jobs(batch.id)}
+        names = (job_in(batch.id, at) for at in range(len(batch.keys)))
+        return [made[name] for name in names if name in made]
 
     async def page(self, owner: str, query: BatchesQuery) -> BatchPage:
         """One page of the owner's batches."""

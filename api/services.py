@@ -21,9 +21,10 @@ from api.idempotency import Once
 from api.lanes import Lanes
 from api.limits import LimitName, RateLimits
 from api.links import Links
+from api.live.crowd import Crowds
 from api.live.hub import Hub
 from api.live.places import Places
-from api.live.telling import telling
+from api.live.telling import briefly, telling
 from api.metrics import Metrics
 from api.preferences import Patience, Pause
 from api.previews import Previews
@@ -61,6 +62,7 @@ class Services(TypedDict):
     previews: Previews
     progress: LiveProgress
     live: Hub
+    crowds: Crowds
     servers: Servers
     doctor: Doctor
     lanes: Lanes
@@ -107,7 +109,8 @@ async def wire(  # noqa: PLR0913 - the ports, and what differs between installat
     queues = Queues(documents, bus, clock=clock)
     progress, canary = LiveProgress(), Canary(objects)
     live = Hub(read=documents.jobs.get, tell=telling(queues, progress, public_url=public_url))
-    await _listen(bus, progress, live, canary)
+    crowds = Crowds(read=documents.batches.jobs, tell=briefly(progress, public_url=public_url))
+    await _listen(bus, progress, live, crowds, canary)
     servers = Servers(documents, objects, bus)
     lanes = Lanes(documents.lanes, bus, clock=clock)
     people = people_of(documents, rules, clock=clock)
@@ -133,6 +136,7 @@ async def wire(  # noqa: PLR0913 - the ports, and what differs between installat
         arrivals=arrivals,
         progress=progress,
         live=live,
+        crowds=crowds,
         servers=servers,
         doctor=Doctor(servers, canary, documents.workers, lanes, clock=clock),
         lanes=lanes,
@@ -156,9 +160,14 @@ async def wire(  # noqa: PLR0913 - the ports, and what differs between installat
     )
 
 
-async def _listen(bus: Bus, progress: LiveProgress, live: Hub, canary: Canary) -> None:
+async def _listen(bus: Bus, progress: LiveProgress, live: Hub, crowds: Crowds, canary: Canary) -> None:
     """Let everybody hear what the bus says of jobs and uploads."""
+
+    def heard(subject: str, body: bytes) -> None:
+        live.heard(subject, body)
+        crowds.heard(subject, body)
+
     progress.pass_on(live.progressed)
     await bus.listen(PROGRESS, progress.heard)
-    await bus.listen(JOB_EVENTS, live.heard)
+    await bus.listen(JOB_EVENTS, heard)
     await bus.listen("uploads.*", canary.heard)

@@ -18,13 +18,14 @@ class BatchUrls(Wire):
 
     self: str
     manifest: str
+    events: str
     cancel: str
 
     @classmethod
     def of(cls, batch_id: str, public_url: str) -> "BatchUrls":
         """The batch's URLs under the API's public address."""
         self = f"{public_url.rstrip('/')}/v1/batches/{batch_id}"
-        return cls(self=self, manifest=f"{self}/manifest", cancel=f"{self}/cancel")
+        return cls(self=self, **{name: f"{self}/{name}" for name in ("manifest", "events", "cancel")})
 
 
 class BatchOut(Wire):

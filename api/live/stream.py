@@ -12,7 +12,7 @@ from pipeline.job import Job
 #: A stream that lasts longer is cut, without `end`: its client comes back and shows its token again.
 STREAM_SECONDS: Final = 900.0
 
-Kind = Literal["job.changed", "job.progressed", "end"]
+Kind = Literal["job.changed", "job.progressed", "batch.changed", "end"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class Note:
 
     Args:
         type: What it is.
-        data: JSON: a job, how far one is, or nothing.
+        data: JSON: a job, how far one is, a batch, or nothing.
         id: What the client has seen by then: the sum of the revisions of all its jobs, so of one job its `rev`.
             Revisions only grow, so the same sum over the same jobs means the same revisions. None changes nothing.
     """

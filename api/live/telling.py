@@ -13,6 +13,11 @@ from pipeline.job import Job
 log = structlog.get_logger()
 
 
+def briefly(progress: LiveProgress, *, public_url: str) -> Callable[[Job], str]:
+    """What puts a job into JSON without its place in the queue: of one among thousands that would ask too much."""
+    return lambda job: show(job, progress, public_url=public_url).model_dump_json()
+
+
 def telling(queues: Queues, progress: LiveProgress, *, public_url: str) -> Callable[[Job], Awaitable[str]]:
     """What puts a job into JSON."""
 

@@ -1,5 +1,7 @@
 """Handlers of batches."""
 
+from collections import Counter
+from functools import partial
 from typing import Final
 
 from starlette.requests import Request
@@ -9,6 +11,9 @@ from api import idempotency
 from api.batch_requests import MAX_KEYS, BatchesQuery, BatchPage, BatchRequest
 from api.exchange import answer, read_json, read_query
 from api.idempotency import REPLAYED
+from api.live.crowd import follow_batch
+from api.live.sse import EventStream, last_event_id
+from api.live.stream import seen
 from api.operations import SMALL_BODY_BYTES, operation
 from api.services import Services
 from pipeline.batch_wire import BatchOut
@@ -69,6 +74,22 @@ async def read_manifest(request: Request[Services]) -> Response:
     """`GET /v1/batches/{batch_id}/manifest`."""
     text = await request.state["batches"].manifest(await _find(request))
     return Response(text, media_type="application/x-ndjson")
+
+
+@operation(
+    "Follow a batch: server-sent events `batch.changed`, `job.changed` and `end`; 204 for who comes back after the end",
+    answers={200: None, 204: None},
+    refusals=("batch_not_found",),
+    kind="status",
+)
+async def follow_events(request: Request[Services]) -> Response:
+    """`GET /v1/batches/{batch_id}/events`."""
+    batches, batch = request.state["batches"], await _find(request)
+    jobs, after = await batches.jobs(batch), last_event_id(request.headers)
+    show = partial(batches.standing, batch)
+    if after == seen(jobs) and show(Counter(job.status for job in jobs)).status == "completed":
+        return Response(status_code=204)  # the one answer after which an `EventSource` stays away
+    return EventStream(follow_batch(request.state["crowds"], batch, jobs, show=show, after=after))
 
 
 @operation("Cancel each job of a batch that can still be", answers={200: BatchOut}, refusals=("batch_not_found",))

@@ -20,6 +20,7 @@ from api.accounts.accounts import Rules
 from api.app import TABLE, create_app, openapi
 from api.envelope import HEADERS
 from api.limits import LimitName
+from api.live.crowd import Crowds
 from api.live.hub import Hub
 from api.live.places import Places
 from api.services import Services, wire
@@ -62,6 +63,7 @@ class World:
     places: Places = field(default_factory=Places)
     portal: BlockingPortal | None = None
     live: Hub | None = None
+    crowds: Crowds | None = None
     paused: list[float] = field(default_factory=list)
     meanwhile: Callable[[], None] | None = None
     app: TestClient | None = None
@@ -159,7 +161,7 @@ def world(rules: Rules) -> Iterator[World]:
             max_pixels=MAX_PIXELS,
             pause=built.pause,
         )
-        built.live = services["live"]
+        built.live, built.crowds = services["live"], services["crowds"]
         yield services
         await egress.close()
 

@@ -1,17 +1,21 @@
 """Batches: all or nothing is made, counts are read off the jobs, and nobody sees another's."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from httpx2 import EventSource
 
 from api.batch_requests import MAX_KEYS
 from pipeline.batch_wire import MADE_WITHIN
 from pipeline.errors import storage_unavailable
+from pipeline.events import event_message
 from pipeline.identity import job_in
 from pipeline.job import Status
 from tests.unit.api.conftest import MAX_UPLOAD_BYTES, World, pointers, problem
+from tests.waiting import eventually
 
 KEYS = ["~alice/a.png", "~alice/trip/b.png", "~alice/c.png"]
 
@@ -199,10 +203,42 @@ def test_batches_are_listed_newest_first_page_by_page(world: World) -> None:
     assert pointers(world.alice.get("/v1/batches?cursor=abc")) == ["#/cursor"]
 
 
-@pytest.mark.parametrize(("method", "path"), [("GET", ""), ("GET", "/manifest"), ("POST", "/cancel")])
+@pytest.mark.parametrize(
+    ("method", "path"), [("GET", ""), *[("GET", f"/{name}") for name in ("manifest", "events")], ("POST", "/cancel")]
+)
 def test_a_batch_of_another_owner_is_no_more_there_than_none(world: World, method: str, path: str) -> None:
     id_ = made(world)["id"]
     for other in (id_, f"batch_{'0' * 26}", "x"):
         assert problem(world.bob.request(method, f"/v1/batches/{other}{path}")) == (404, "batch_not_found")
     assert world.bob.get("/v1/batches").json()["items"] == []
     assert {job.status for job in world.jobs.jobs.values()} == {Status.AWAITING_UPLOAD}
+
+
+def followed(world: World, batch_id: str, **headers: str) -> Any:
+    return world.alice.get(f"/v1/batches/{batch_id}/events", headers=headers)
+
+
+def test_the_stream_of_a_batch_ends_with_its_jobs_and_its_end_is_not_told_again(world: World) -> None:
+    id_ = made(world)["id"]
+    move(world, id_, Status.SUCCEEDED, Status.FAILED, Status.CANCELED)
+    answer = followed(world, id_)
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    told = [event for event in EventSource(answer) if event.data]
+    assert [event.event for event in told] == ["batch.changed", *["job.changed"] * 3, "end"]
+    assert json.loads(told[0].data) == world.alice.get(f"/v1/batches/{id_}").json()
+    assert [json.loads(event.data)["id"] for event in told[1:4]] == [job_in(id_, position) for position in range(3)]
+    assert followed(world, id_, **{"last-event-id": told[3].id}).status_code == 204
+    assert followed(world, id_, **{"last-event-id": "1"}).status_code == 200
+
+
+def test_the_stream_of_a_batch_hears_what_the_bus_says_of_its_jobs(world: World) -> None:
+    id_ = made(world, KEYS[:1])["id"]
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(followed, world, id_)
+        crowds = world.crowds
+        assert crowds is not None
+        eventually(lambda: id_ in crowds.watched, what="somebody watches", every_seconds=0.005)
+        move(world, id_, Status.SUCCEEDED)
+        job = world.jobs.jobs[job_in(id_, 0)].model_copy(update={"rev": 9})
+        world.call(lambda: world.bus.publish(event_message(job, "job.succeeded")))
+        assert "event: end" in answer.result(timeout=10).text
