@@ -1,11 +1,14 @@
 """What clients may send about batches, and what they are told of them."""
 
 import base64
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, RootModel, StringConstraints
 
-from api.requests import Metadata, PageLimit, Wishes
+from api.answers import FieldError
+from api.problems import InvalidRequestError
+from api.requests import Metadata, PageLimit, Prefix, Wishes
+from api.submission_requests import Url
 from pipeline.batch_wire import BatchOut
 from pipeline.identity import BATCH_ID
 from pipeline.job import Failure, Output, Status
@@ -14,6 +17,10 @@ from pipeline.wire import Wire
 
 #: All are copied before the call answers.
 MAX_KEYS: Final = 500
+#: The same, of those below a folder.
+MAX_BELOW: Final = 2000
+#: All are fetched before the call answers.
+MAX_URLS: Final = 100
 
 
 def encode_cursor(batch_id: str) -> str:
@@ -33,27 +40,62 @@ def _decode_cursor(cursor: str) -> str:
 
 def _each_once(keys: tuple[str, ...]) -> tuple[str, ...]:
     if len(set(keys)) < len(keys):
-        raise ValueError("should name each key once")
+        raise ValueError("should name each once")
     return keys
 
 
+def _listed(most: int) -> tuple[Any, ...]:
+    return Field(min_length=1, max_length=most, json_schema_extra={"uniqueItems": True}), AfterValidator(_each_once)
+
+
 Key = Annotated[str, StringConstraints(min_length=1, max_length=MAX_KEY_BYTES)]
-Keys = Annotated[
-    tuple[Key, ...],
-    Field(min_length=1, max_length=MAX_KEYS, json_schema_extra={"uniqueItems": True}),
-    AfterValidator(_each_once),
-]
+Keys = Annotated[tuple[Key, ...], *_listed(MAX_KEYS)]
+Urls = Annotated[tuple[Url, ...], *_listed(MAX_URLS)]
 
 
-class BatchRequest(BaseModel):
-    """Uploads of yours, each of which becomes a job with the same wishes."""
-
+class _Wished(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    options: Wishes = Field(default_factory=Options)
+    metadata: Metadata = Field(default_factory=dict)
+
+
+class KeysBatch(_Wished):
+    """Uploads of yours, each of which becomes a job with the same wishes."""
 
     bucket: Literal["uploads"]
     keys: Keys
-    options: Wishes = Field(default_factory=Options)
-    metadata: Metadata = Field(default_factory=dict)
+
+
+class PrefixBatch(_Wished):
+    """Every upload of yours below a folder."""
+
+    bucket: Literal["uploads"]
+    prefix: Annotated[Prefix, Field(min_length=2)]
+
+
+class UrlsBatch(_Wished):
+    """Pictures at addresses on the public internet, or in networks that the service may reach."""
+
+    urls: Urls
+
+
+BatchAsked = KeysBatch | PrefixBatch | UrlsBatch
+#: Which field tells which way is meant.
+_WAYS: Final[dict[str, type[BatchAsked]]] = {"keys": KeysBatch, "prefix": PrefixBatch, "urls": UrlsBatch}
+
+
+class BatchRequest(RootModel[BatchAsked]):
+    """One of the ways to say in JSON which pictures are meant."""
+
+
+def batch_way_of(values: dict[str, Any]) -> type[BatchAsked]:
+    """The model that *values* are meant for; raises `request_invalid`."""
+    for name, kind in _WAYS.items():
+        if name in values:
+            return kind
+    detail = "Give bucket and keys, or bucket and prefix, or urls"
+    raise InvalidRequestError((FieldError(pointer="#", detail=detail),))
 
 
 class BatchesQuery(BaseModel):
@@ -73,7 +115,7 @@ class BatchPage(Wire):
 
 
 class ManifestLine(Wire):
-    """What became of one key; without a job only where the batch was not made whole."""
+    """What became of one key, or address; without a job only where the batch was not made whole."""
 
     key: str
     job_id: str

@@ -10,6 +10,7 @@ from api.accounts.directory import Directory
 from api.accounts.people import people_of
 from api.accounts.sessions import Sessions
 from api.arrivals import Arrivals
+from api.batch_making import BatchMaker
 from api.batches import Batches
 from api.callers import Callers
 from api.checks import Servers
@@ -57,6 +58,7 @@ class Services(TypedDict):
     arrivals: Arrivals
     once: Once
     batches: Batches
+    batch_maker: BatchMaker
     patience: Patience
     estimates: Estimates
     previews: Previews
@@ -126,9 +128,8 @@ async def wire(  # noqa: PLR0913 - the ports, and what differs between installat
         bus=bus,
         relay=relay,
         submissions=submissions,
-        batches=Batches(
-            documents, arrivals, submissions, relay, allowances=allowances, clock=clock, public_url=public_url
-        ),
+        batches=Batches(documents, relay, clock=clock, public_url=public_url),
+        batch_maker=BatchMaker(documents, arrivals, submissions, allowances=allowances, clock=clock),
         once=Once(documents.claims, clock=clock),
         patience=Patience(documents.jobs, pause=pause),
         estimates=estimates,

@@ -28,6 +28,9 @@ _BASE64: Final = {
 _EXTENSIONS: Final = {"jpeg": "jpg", "tiff": "tif"}
 
 
+Url = Annotated[str, StringConstraints(pattern=r"^[Hh][Tt][Tt][Pp][Ss]?://[!-~]+$", max_length=MAX_URL)]
+
+
 class _Wished(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -47,7 +50,7 @@ class InlineSubmission(_Wished):
 class RemoteSubmission(_Wished):
     """A picture at an address on the public internet, or in a network that the service may reach."""
 
-    url: Annotated[str, StringConstraints(pattern=r"^[Hh][Tt][Tt][Pp][Ss]?://[!-~]+$", max_length=MAX_URL)]
+    url: Url
     filename: Filename | None = None
 
 

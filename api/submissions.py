@@ -85,6 +85,12 @@ class Submissions:
             raise lost from error
         return await self._documents.jobs.get(job.id) or job
 
+    async def lose(self, owner: str, wanted: UploadRequest, making: Making, error: PipelineError) -> None:
+        """Store a job that has failed already: what was to become its picture could not be had."""
+        job = await self._job(owner, wanted, making)
+        if job.status is Status.AWAITING_UPLOAD:
+            await end(self._documents.jobs, self._relay, fail(job, self._clock(), error))
+
     async def _job(self, owner: str, wanted: UploadRequest, making: Making) -> Job:
         """The job that is made, or was by a try that nobody heard the end of."""
         known = await self._documents.jobs.get(making.id) if making.known else None
@@ -121,7 +127,7 @@ class Submissions:
             created_at=now,
             updated_at=now,
             expires_at=now + timedelta(seconds=UPLOAD_SECONDS),
-            source=Source(bucket=UPLOADS_BUCKET, key=key, bytes=wanted.size_bytes),
+            source=Source(bucket=UPLOADS_BUCKET, key=key, bytes=wanted.size_bytes or None),
             options=JobOptions(requested=wanted.options.model_dump(mode="json", exclude_none=True)),
             metadata=wanted.metadata,
             webhook=wanted.webhook,

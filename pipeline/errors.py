@@ -8,6 +8,7 @@ CODES: Final[dict[str, HTTPStatus]] = {
     "account_exists": HTTPStatus.CONFLICT,
     "account_not_found": HTTPStatus.NOT_FOUND,
     "batch_not_found": HTTPStatus.NOT_FOUND,
+    "batch_too_large": HTTPStatus.UNPROCESSABLE_ENTITY,
     "body_too_large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     "credential_not_found": HTTPStatus.NOT_FOUND,
     "decode_timeout": HTTPStatus.UNPROCESSABLE_ENTITY,

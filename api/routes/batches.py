@@ -8,13 +8,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api import idempotency
-from api.batch_requests import MAX_KEYS, BatchesQuery, BatchPage, BatchRequest
-from api.exchange import answer, read_json, read_query
+from api.batch_requests import MAX_KEYS, BatchAsked, BatchesQuery, BatchPage, BatchRequest, batch_way_of
+from api.exchange import answer, kind_of, read_object, read_query, unsupported
 from api.idempotency import REPLAYED
 from api.live.crowd import follow_batch
 from api.live.sse import EventStream, last_event_id
 from api.live.stream import seen
 from api.operations import SMALL_BODY_BYTES, operation
+from api.problems import checked
 from api.services import Services
 from pipeline.batch_wire import BatchOut
 from pipeline.identity import new_batch_id
@@ -26,22 +27,22 @@ BODY_BYTES: Final = 2 * MAX_KEYS * MAX_KEY_BYTES + SMALL_BODY_BYTES
 
 
 @operation(
-    "Make a job of each of many uploads of yours",
+    "Make a job of each of many pictures: uploads of yours by their keys or their folder, or addresses",
     answers={202: BatchOut},
     body=BatchRequest,
     refusals=(
         *("idempotency_key_invalid", "idempotency_key_reused", "idempotency_in_flight"),
-        *("model_unknown", "options_invalid", "quota_exceeded"),
+        *("model_unknown", "options_invalid", "batch_too_large", "quota_exceeded"),
     ),
     headers={idempotency.HEADER: idempotency.SCHEMA},
     kind="upscale",
 )
 async def make_batch(request: Request[Services]) -> Response:
     """`POST /v1/batches`."""
-    batches, owner = request.state["batches"], request.user.owner
-    asked = await read_json(request, BatchRequest, {})
+    batches, maker, owner = request.state["batches"], request.state["batch_maker"], request.user.owner
+    asked = await _asked(request)
     async with request.state["once"].making(request, asked, new_id=new_batch_id) as making:
-        batch = await (batches.find(owner, making.id) if making.made else batches.make(owner, asked, making))
+        batch = await (batches.find(owner, making.id) if making.made else maker.make(owner, asked, making))
     shown = await batches.show(batch)
     headers = {"location": shown.urls.self, "retry-after": "1", **(REPLAYED if making.made else {})}
     return answer(shown, 202, headers)
@@ -98,6 +99,13 @@ async def cancel_batch(request: Request[Services]) -> Response:
     batches, batch = request.state["batches"], await _find(request)
     await batches.cancel(batch)
     return answer(await batches.show(batch))
+
+
+async def _asked(request: Request[Services]) -> BatchAsked:
+    if kind_of(request) != "application/json":
+        raise unsupported("application/json")
+    values = await read_object(request, limit=BODY_BYTES)
+    return checked(batch_way_of(values), values)
 
 
 async def _find(request: Request[Services]) -> Batch:

@@ -176,9 +176,10 @@ def documents() -> Documents:
         return None
 
     jobs, accounts, workers, counters = MemoryJobs(), MemoryAccounts(), MemoryWorkers(), MemoryCounters()
-    lanes, quality = MemoryLanes(jobs.jobs), MemoryQuality()
+    lanes, quality, sources = MemoryLanes(jobs.jobs), MemoryQuality(), MemorySources()
     quotas = MemoryQuotas(jobs.jobs, quality.stored)
-    stores = jobs, MemorySources(), quality, accounts, workers, counters, lanes, MemoryPrefixes()
+    batches = MemoryBatches(jobs.jobs, sources.records)
+    stores = jobs, sources, quality, accounts, workers, counters, lanes, MemoryPrefixes()
     tokens, users, sessions = MemoryTokens(accounts.tokens), MemoryUsers(accounts.secrets), MemorySessions()
-    more = MemoryClaims(), MemoryBatches(jobs.jobs), MemoryLimits(), MemoryEndpoints(), MemoryDeliveries()
+    more = MemoryClaims(), batches, MemoryLimits(), MemoryEndpoints(), MemoryDeliveries()
     return Documents(*stores, *more, ping, tokens=tokens, users=users, sessions=sessions, quotas=quotas)

@@ -7,14 +7,16 @@ from datetime import datetime
 
 from pipeline.job import Job, Status
 from pipeline.ports.batches import Batch, Completion
+from pipeline.ports.documents import SourceRecord
 
 
 class MemoryBatches:
-    """`BatchStore` in a dictionary, beside that of the jobs."""
+    """`BatchStore` in a dictionary, beside those of jobs and uploads."""
 
-    def __init__(self, jobs: Mapping[str, Job]) -> None:
+    def __init__(self, jobs: Mapping[str, Job], sources: Mapping[str, SourceRecord]) -> None:
         self.batches: dict[str, Batch] = {}
         self._jobs = jobs
+        self._sources = sources
 
     async def insert(self, batch: Batch) -> bool:
         return self.batches.setdefault(batch.id, batch) is batch
@@ -46,6 +48,10 @@ class MemoryBatches:
         found = [batch for batch in self.batches.values() if not batch.told and batch.created_at < before]
         above = sorted(batch.id for batch in found if batch.id > after)
         return {id_: self.batches[id_].completion is not None for id_ in above[:limit]}
+
+    async def keys_below(self, prefix: str, *, limit: int) -> list[str]:
+        there = [record.key for record in self._sources.values() if not (record.deleted or record.retained)]
+        return sorted(key for key in there if key.startswith(prefix) and key != prefix)[:limit]
 
     async def jobs(self, batch_id: str) -> list[Job]:
         return [job for job in self._jobs.values() if job.batch_id == batch_id]

@@ -21,11 +21,12 @@ _UNENDED: Final = [status.value for status in Status if status not in TERMINAL]
 
 @answering
 class MongoBatches:
-    """`BatchStore` on the collection `batches`, beside `jobs`."""
+    """`BatchStore` on the collection `batches`, beside `jobs` and `sources`."""
 
     def __init__(self, db: AsyncDatabase[dict[str, Any]]) -> None:
         self._batches = db["batches"]
         self._jobs = db["jobs"]
+        self._sources = db["sources"]
 
     async def insert(self, batch: Batch) -> bool:
         """See `BatchStore.insert`."""
@@ -74,6 +75,13 @@ class MongoBatches:
         query = {"told": False, "created_at": {"$lt": before}, "_id": {"$gt": after}}
         found = self._batches.find(query, {"completion.at": 1}).sort("_id", ASCENDING).limit(limit)
         return {document["_id"]: document.get("completion") is not None async for document in found}
+
+    async def keys_below(self, prefix: str, *, limit: int) -> list[str]:
+        """See `BatchStore.keys_below`."""
+        behind = f"{prefix.removesuffix('/')}0"  # the character that follows a slash, as strings are compared
+        below = {"_id": {"$gt": prefix, "$lt": behind}, "deleted": False, "retained": False}
+        found = self._sources.find(below, {"_id": 1}).sort("_id", ASCENDING).limit(limit)
+        return [document["_id"] async for document in found]
 
     async def jobs(self, batch_id: str) -> list[Job]:
         """See `BatchStore.jobs`."""

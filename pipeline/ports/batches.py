@@ -61,5 +61,8 @@ class BatchStore(Protocol):
         By their ids; whether their completion is noted.
         """
 
+    async def keys_below(self, prefix: str, *, limit: int) -> list[str]:
+        """The uploads that are there whose keys begin with *prefix*, which ends with a slash, in their order."""
+
     async def jobs(self, batch_id: str) -> list[Job]:
         """Its jobs, in no certain order."""

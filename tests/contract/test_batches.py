@@ -9,7 +9,7 @@ import pytest
 from pipeline.identity import job_in, new_batch_id
 from pipeline.job import Job, Source, Status
 from pipeline.ports.batches import Batch, Completion
-from pipeline.ports.documents import Documents
+from pipeline.ports.documents import Documents, SourceRecord
 from tests.contract.stores import ADAPTERS, document_stores
 
 pytestmark = pytest.mark.anyio
@@ -94,6 +94,24 @@ async def test_batches_are_untold_until_that_is_noted(documents: Documents) -> N
     await documents.batches.told(first.id)
     assert list(await documents.batches.untold(before, limit=9)) == [second.id, third.id]
     assert await documents.batches.untold(NOW, limit=9) == {}
+
+
+async def test_uploads_below_a_folder_are_those_that_are_there(documents: Documents) -> None:
+    keys = [
+        "~alice/trip/a.png",
+        "~alice/trip/b/ü.png",
+        "~alice/trip/",
+        "~alice/trip0.png",
+        "~alice/trip.png",
+        "~b/trip/",
+    ]
+    for key in keys:
+        await documents.sources.insert(SourceRecord(key, "01", "e", "job_1"))
+    for name, gone in (("c", {"deleted": True}), ("d", {"retained": True})):
+        await documents.sources.insert(SourceRecord(f"~alice/trip/{name}.png", "01", "e", "job_1", **gone))
+    assert await documents.batches.keys_below("~alice/trip/", limit=9) == keys[:2]
+    assert await documents.batches.keys_below("~alice/trip/", limit=1) == keys[:1]
+    assert await documents.batches.keys_below("~alice/none/", limit=9) == []
 
 
 def test_jobs_of_a_batch_are_named_for_ever_and_apart() -> None:
