@@ -1,28 +1,31 @@
 """Makes a batch: the document first, then the job of each picture, so that whoever takes over makes the rest."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from tempfile import SpooledTemporaryFile
+from typing import BinaryIO, Final, cast
 from urllib.parse import unquote, urlsplit
 
 import structlog
 
 from api.answers import FieldError
+from api.archives import Archive, Entry, survey
 from api.arrivals import Arrival, Arrivals
-from api.batch_requests import MAX_BELOW, BatchAsked, KeysBatch, PrefixBatch
+from api.batch_requests import MAX_BELOW, ArchiveForm, BatchAsked, JsonBatch, KeysBatch, PrefixBatch
+from api.fetching import MEMORY_BYTES
 from api.idempotency import Making
-from api.problems import InvalidRequestError
-from api.requests import UploadRequest
+from api.problems import InvalidRequestError, checked
+from api.requests import MAX_UPLOAD_BYTES, UploadRequest
 from api.submission_requests import JsonSubmission, RemoteSubmission, StoredSubmission, cleaned
 from api.submissions import Submissions
 from api.workers import live_reports, refuse_unknown_model
 from pipeline.clock import Clock
 from pipeline.errors import PipelineError
 from pipeline.identity import job_in, owner_of, reserved_prefix
-from pipeline.ports.batches import Batch
+from pipeline.ports.batches import Batch, Refusal
 from pipeline.ports.documents import Documents
 from pipeline.quotas import Allowances, submission
 
@@ -30,6 +33,8 @@ from pipeline.quotas import Allowances, submission
 AT_ONCE: Final = 8
 #: So long the pictures of a batch may take to get here; well within `MADE_WITHIN`, when it counts as whole.
 MAKING_SECONDS: Final = 120.0
+#: Archives that are looked over at a time: each keeps a thread busy for seconds.
+SURVEYS: Final = 2
 #: Keys that we make ourselves: what they hold became jobs by other ways.
 _OURS: Final = reserved_prefix("").partition("/")[0] + "/"
 
@@ -56,7 +61,7 @@ class _Turn:
 
 
 class BatchMaker:
-    """Collaborators are injected."""
+    """Collaborators are injected. *max_bytes* is the most that a picture may have."""
 
     def __init__(
         self,
@@ -66,38 +71,49 @@ class BatchMaker:
         *,
         allowances: Allowances,
         clock: Clock,
+        max_bytes: int,
     ) -> None:
         self._documents = documents
         self._arrivals = arrivals
         self._submissions = submissions
         self._allowances = allowances
         self._clock = clock
+        self._max_bytes = max_bytes
+        self._surveys = asyncio.Semaphore(SURVEYS)
 
     async def make(self, owner: str, asked: BatchAsked, making: Making) -> Batch:
         """Store a batch and the job of each of its pictures; one that cannot be had makes a job that has failed.
 
         Raises:
             PipelineError: `request_invalid` with a pointer to each key that cannot be used, or to a prefix below which
-                there is nothing, or `batch_too_large`, and then nothing is made; `model_unknown`; or
-                `quota_exceeded`, or `storage_unavailable`.
+                there is nothing, `batch_too_large`, `archive_invalid`, `archive_too_large` or `quota_exceeded`, and
+                then nothing is made; `model_unknown`; or `storage_unavailable`.
         """
         refuse_unknown_model(asked.options.model, await live_reports(self._documents.workers, self._clock()))
         present = await self._documents.batches.get(making.id) if making.known else None
         turn = _Turn(owner, asked, asyncio.Semaphore(AT_ONCE), asyncio.get_running_loop().time() + MAKING_SECONDS)
-        items = await self._items(turn, present)
-        batch = Batch(making.id, owner, self._clock(), tuple(item.name for item in items), dict(asked.metadata))
+        items, refused = await self._contents(turn, present)
+        names = tuple(item.name for item in items)
+        batch = Batch(making.id, owner, self._clock(), names, dict(asked.metadata), refused=refused)
         wanted = [Making(job_in(batch.id, at), known=making.known, batch_id=batch.id) for at in range(len(items))]
-        asks = (
-            nullcontext() if present else self._allowances.admitted(owner, submission(*(i.size_bytes for i in items)))
-        )
-        async with asks:  # all of it, or nothing
+        sizes = (item.size_bytes for item in items)
+        async with nullcontext() if present else self._allowances.admitted(owner, submission(*sizes)):  # all, or none
             await self._documents.batches.insert(batch)
-            await asyncio.gather(*(self._send(turn, *each) for each in zip(items, wanted, strict=True)))
+            await _all(self._send(turn, *each) for each in zip(items, wanted, strict=True))
         return present or batch
 
-    async def _items(self, turn: _Turn, present: Batch | None) -> list[Item]:
+    async def _contents(self, turn: _Turn, present: Batch | None) -> tuple[list[Item], tuple[Refusal, ...]]:
+        """What jobs are made of, and what none is made of."""
+        if not isinstance(turn.asked, ArchiveForm):
+            return await self._items(turn.owner, turn.asked, turn, present), ()
+        async with self._surveys:
+            archive = await asyncio.to_thread(survey, turn.asked.file.file, picture_bytes=self._max_bytes)
+        entries = archive.entries
+        items = [Item(one.name, one.info.file_size, partial(_unpacked, archive, one, turn.asked)) for one in entries]
+        return items, archive.refused
+
+    async def _items(self, owner: str, asked: JsonBatch, turn: _Turn, present: Batch | None) -> list[Item]:
         """What is to be made of; where the batch is there already, of the same."""
-        owner, asked = turn.owner, turn.asked
         if isinstance(asked, KeysBatch):
             return await self._looked_at(turn, asked)
         if isinstance(asked, PrefixBatch):
@@ -168,9 +184,26 @@ class BatchMaker:
             log.warning("batch.job_failed", batch_id=making.batch_id, job_id=making.id, error=error.code)
 
 
+async def _all(sends: Iterable[Awaitable[None]]) -> None:
+    """Let every one end, so that none reads what is closed by then; raises what the first that failed did."""
+    for error in await asyncio.gather(*sends, return_exceptions=True):
+        if error is not None:
+            raise error
+
+
 @asynccontextmanager
 async def _here(arrival: Arrival) -> AsyncIterator[Arrival]:
     yield arrival
+
+
+@asynccontextmanager
+async def _unpacked(archive: Archive, entry: Entry, asked: ArchiveForm) -> AsyncIterator[Arrival]:
+    size, wishes = entry.info.file_size, {"options": asked.options, "metadata": asked.metadata}
+    named = {"filename": entry.filename, "size_bytes": size}
+    wanted = checked(UploadRequest, named | wishes, {MAX_UPLOAD_BYTES: size})
+    with SpooledTemporaryFile(MEMORY_BYTES) as file:
+        await asyncio.to_thread(archive.unpack, entry, file)
+        yield Arrival(wanted, cast("BinaryIO", file))
 
 
 def _too_slow() -> PipelineError:

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, RootModel, St
 
 from api.answers import FieldError
 from api.problems import InvalidRequestError
-from api.requests import Metadata, PageLimit, Prefix, Wishes
+from api.requests import FileForm, Metadata, PageLimit, Prefix, Wishes
 from api.submission_requests import Url
 from pipeline.batch_wire import BatchOut
 from pipeline.identity import BATCH_ID
@@ -80,16 +80,22 @@ class UrlsBatch(_Wished):
     urls: Urls
 
 
-BatchAsked = KeysBatch | PrefixBatch | UrlsBatch
+class ArchiveForm(FileForm):
+    """A zip archive of pictures; `options` and `metadata` are one field of JSON each."""
+
+
+JsonBatch = KeysBatch | PrefixBatch | UrlsBatch
+#: What a batch is made of.
+BatchAsked = JsonBatch | ArchiveForm
 #: Which field tells which way is meant.
-_WAYS: Final[dict[str, type[BatchAsked]]] = {"keys": KeysBatch, "prefix": PrefixBatch, "urls": UrlsBatch}
+_WAYS: Final[dict[str, type[JsonBatch]]] = {"keys": KeysBatch, "prefix": PrefixBatch, "urls": UrlsBatch}
 
 
-class BatchRequest(RootModel[BatchAsked]):
+class BatchRequest(RootModel[JsonBatch]):
     """One of the ways to say in JSON which pictures are meant."""
 
 
-def batch_way_of(values: dict[str, Any]) -> type[BatchAsked]:
+def batch_way_of(values: dict[str, Any]) -> type[JsonBatch]:
     """The model that *values* are meant for; raises `request_invalid`."""
     for name, kind in _WAYS.items():
         if name in values:
@@ -115,10 +121,10 @@ class BatchPage(Wire):
 
 
 class ManifestLine(Wire):
-    """What became of one key, or address; without a job only where the batch was not made whole."""
+    """What became of one key, address or file of an archive; without a status only where no job was made of it."""
 
     key: str
-    job_id: str
+    job_id: str | None
     status: Status | None = None
     outputs: tuple[Output, ...] = ()
     error: Failure | None = None

@@ -9,9 +9,9 @@ from pipeline.batch_wire import BatchOut
 from pipeline.clock import Clock
 from pipeline.errors import PipelineError
 from pipeline.identity import job_in
-from pipeline.job import Job, Status
+from pipeline.job import Failure, Job, Status
 from pipeline.outbox import Relay
-from pipeline.ports.batches import Batch
+from pipeline.ports.batches import Batch, Refusal
 from pipeline.ports.documents import Documents
 
 
@@ -64,7 +64,8 @@ class Batches:
     async def manifest(self, batch: Batch) -> str:
         """What became of each key, in their order, one JSON object a line (https://github.com/ndjson/ndjson-spec)."""
         made = {job.id: job for job in await self._documents.batches.jobs(batch.id)}
-        lines = (_line(key, job_in(batch.id, at), made) for at, key in enumerate(batch.keys))
+        lines = [_line(key, job_in(batch.id, at), made) for at, key in enumerate(batch.keys)]
+        lines += [_refused(refusal) for refusal in batch.refused]
         return "".join(f"{line.model_dump_json()}\n" for line in lines)
 
     async def cancel(self, batch: Batch) -> None:
@@ -75,6 +76,11 @@ class Batches:
             except PipelineError as error:
                 if error.code != "job_not_cancelable":
                     raise
+
+
+def _refused(refusal: Refusal) -> ManifestLine:
+    error = Failure(code=refusal.code, detail=refusal.detail, hint=refusal.hint)
+    return ManifestLine(key=refusal.key, job_id=None, error=error)
 
 
 def _line(key: str, job_id: str, made: dict[str, Job]) -> ManifestLine:

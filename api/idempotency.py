@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, Final
 from pydantic import BaseModel
 from starlette.requests import Request
 
-from api.requests import SubmissionForm
+from api.requests import FileForm
 from pipeline.clock import Clock
 from pipeline.errors import PipelineError
 from pipeline.identity import fingerprint, new_job_id
@@ -122,7 +122,7 @@ def key_of(request: Request[Any]) -> str | None:
 
 async def _digest(asked: BaseModel) -> str:
     """What tells this request from another under the same key; a form is the same however it is cut into parts."""
-    if isinstance(asked, SubmissionForm):
+    if isinstance(asked, FileForm):
         picture = await asyncio.to_thread(_digest_of_file, asked.file.file)
         wishes = asked.model_dump_json(exclude={"file"})
         return fingerprint(f"{picture}\n{asked.file.filename}\n{asked.file.content_type}\n{wishes}")

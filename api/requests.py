@@ -159,16 +159,21 @@ class UploadRequest(_Request):
     ephemeral: Ephemeral = False
 
 
-class SubmissionForm(_Request):
+class FileForm(_Request):
     """A file that comes with its wishes; `options` and `metadata` are one field of JSON each."""
 
     file: Annotated[UploadFile, AfterValidator(_not_empty), WithJsonSchema(_FILE)]
     options: Annotated[Options, BeforeValidator(_options_from_text), WithJsonSchema(_JSON_TEXT)] = Field(
         default_factory=Options
     )
-    webhook: WebhookUrl | None = None
     metadata: Annotated[Metadata, BeforeValidator(_from_text), WithJsonSchema(_JSON_TEXT)] = Field(default_factory=dict)
     ephemeral: bool = False
+
+
+class SubmissionForm(FileForm):
+    """A picture that comes with its wishes; `options` and `metadata` are one field of JSON each."""
+
+    webhook: WebhookUrl | None = None
 
     def announcement(self) -> dict[str, Any]:
         """The same wishes as fields of an `UploadRequest`, which is where names and sizes are checked."""

@@ -129,7 +129,9 @@ async def wire(  # noqa: PLR0913 - the ports, and what differs between installat
         relay=relay,
         submissions=submissions,
         batches=Batches(documents, relay, clock=clock, public_url=public_url),
-        batch_maker=BatchMaker(documents, arrivals, submissions, allowances=allowances, clock=clock),
+        batch_maker=BatchMaker(
+            documents, arrivals, submissions, allowances=allowances, clock=clock, max_bytes=max_upload_bytes
+        ),
         once=Once(documents.claims, clock=clock),
         patience=Patience(documents.jobs, pause=pause),
         estimates=estimates,

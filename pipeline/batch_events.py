@@ -24,6 +24,7 @@ class BatchEvent(Record):
         owner: Whose it is.
         created_at: When it was made.
         total: How many jobs it asked for.
+        refused: How many files of an archive became none.
         counts: How many of them ended how.
         metadata: Its owner's own words.
     """
@@ -35,6 +36,7 @@ class BatchEvent(Record):
     owner: str
     created_at: datetime
     total: int
+    refused: int
     counts: dict[Status, int]
     metadata: dict[str, str]
 
@@ -49,6 +51,7 @@ def batch_message(batch: Batch, completion: Completion) -> Message:
         owner=batch.owner,
         created_at=batch.created_at,
         total=len(batch.keys),
+        refused=len(batch.refused),
         counts=completion.counts,
         metadata=batch.metadata,
     )

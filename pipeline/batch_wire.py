@@ -29,13 +29,17 @@ class BatchUrls(Wire):
 
 
 class BatchOut(Wire):
-    """One batch; `counts` tells how many of its jobs are in each status, `completed_at` when all had first ended."""
+    """One batch; `counts` tells how many of its jobs are in each status, `completed_at` when all had first ended.
+
+    `refused` tells how many files of an archive became no job.
+    """
 
     id: str
     status: Literal["processing", "completed"]
     created_at: datetime
     completed_at: datetime | None
     total: int
+    refused: int
     counts: dict[Status, int]
     metadata: dict[str, str]
     urls: BatchUrls
@@ -55,6 +59,7 @@ def show(batch: Batch, counts: Mapping[Status, int], now: datetime, *, public_ur
         created_at=batch.created_at,
         completed_at=batch.completion.at if batch.completion else None,
         total=len(batch.keys),
+        refused=len(batch.refused),
         counts=dict(counts),
         metadata=batch.metadata,
         urls=BatchUrls.of(batch.id, public_url),
@@ -69,6 +74,7 @@ def completed(event: BatchEvent, *, public_url: str) -> BatchOut:
         created_at=event.created_at,
         completed_at=event.timestamp,
         total=event.total,
+        refused=event.refused,
         counts=event.counts,
         metadata=event.metadata,
         urls=BatchUrls.of(event.batch_id, public_url),

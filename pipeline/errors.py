@@ -7,6 +7,8 @@ from typing import Final
 CODES: Final[dict[str, HTTPStatus]] = {
     "account_exists": HTTPStatus.CONFLICT,
     "account_not_found": HTTPStatus.NOT_FOUND,
+    "archive_invalid": HTTPStatus.UNPROCESSABLE_ENTITY,
+    "archive_too_large": HTTPStatus.UNPROCESSABLE_ENTITY,
     "batch_not_found": HTTPStatus.NOT_FOUND,
     "batch_too_large": HTTPStatus.UNPROCESSABLE_ENTITY,
     "body_too_large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,

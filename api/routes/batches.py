@@ -1,6 +1,8 @@
 """Handlers of batches."""
 
 from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Final
 
@@ -8,8 +10,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api import idempotency
-from api.batch_requests import MAX_KEYS, BatchAsked, BatchesQuery, BatchPage, BatchRequest, batch_way_of
-from api.exchange import answer, kind_of, read_object, read_query, unsupported
+from api.archives import ARCHIVE_UPLOADS
+from api.batch_requests import MAX_KEYS, ArchiveForm, BatchAsked, BatchesQuery, BatchPage, BatchRequest, batch_way_of
+from api.exchange import answer, kind_of, read_form, read_object, read_query, unsupported
 from api.idempotency import REPLAYED
 from api.live.crowd import follow_batch
 from api.live.sse import EventStream, last_event_id
@@ -27,12 +30,14 @@ BODY_BYTES: Final = 2 * MAX_KEYS * MAX_KEY_BYTES + SMALL_BODY_BYTES
 
 
 @operation(
-    "Make a job of each of many pictures: uploads of yours by their keys or their folder, or addresses",
+    "Make a job of each of many pictures: uploads of yours by their keys or their folder, addresses, or a zip archive",
     answers={202: BatchOut},
     body=BatchRequest,
+    form=ArchiveForm,
     refusals=(
         *("idempotency_key_invalid", "idempotency_key_reused", "idempotency_in_flight"),
         *("model_unknown", "options_invalid", "batch_too_large", "quota_exceeded"),
+        *("archive_invalid", "archive_too_large", "image_empty"),
     ),
     headers={idempotency.HEADER: idempotency.SCHEMA},
     kind="upscale",
@@ -40,8 +45,8 @@ BODY_BYTES: Final = 2 * MAX_KEYS * MAX_KEY_BYTES + SMALL_BODY_BYTES
 async def make_batch(request: Request[Services]) -> Response:
     """`POST /v1/batches`."""
     batches, maker, owner = request.state["batches"], request.state["batch_maker"], request.user.owner
-    asked = await _asked(request)
-    async with request.state["once"].making(request, asked, new_id=new_batch_id) as making:
+    once = request.state["once"]
+    async with _asked(request) as asked, once.making(request, asked, new_id=new_batch_id) as making:
         batch = await (batches.find(owner, making.id) if making.made else maker.make(owner, asked, making))
     shown = await batches.show(batch)
     headers = {"location": shown.urls.self, "retry-after": "1", **(REPLAYED if making.made else {})}
@@ -101,11 +106,22 @@ async def cancel_batch(request: Request[Services]) -> Response:
     return answer(await batches.show(batch))
 
 
-async def _asked(request: Request[Services]) -> BatchAsked:
-    if kind_of(request) != "application/json":
-        raise unsupported("application/json")
-    values = await read_object(request, limit=BODY_BYTES)
-    return checked(batch_way_of(values), values)
+@asynccontextmanager
+async def _asked(request: Request[Services]) -> AsyncIterator[BatchAsked]:
+    match kind_of(request):
+        case "multipart/form-data":
+            async with read_form(request, ArchiveForm) as form:
+                yield form
+        case "application/json":
+            values = await read_object(request, limit=BODY_BYTES)
+            yield checked(batch_way_of(values), values)
+        case _:
+            raise unsupported("multipart/form-data", "application/json")
+
+
+def body_limit(services: Services) -> int:
+    """The most bytes of a body: of an archive and what a form has around it, or of keys."""
+    return max(ARCHIVE_UPLOADS * services["max_upload_bytes"] + SMALL_BODY_BYTES, BODY_BYTES)
 
 
 async def _find(request: Request[Services]) -> Batch:

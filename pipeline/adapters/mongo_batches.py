@@ -10,7 +10,7 @@ from pymongo.errors import DuplicateKeyError
 
 from pipeline.adapters.mongo_away import answering
 from pipeline.job import TERMINAL, Job, Status
-from pipeline.ports.batches import Batch, Completion
+from pipeline.ports.batches import Batch, Completion, Refusal
 
 INDEXES: Final = (
     IndexModel([("owner", ASCENDING), ("_id", DESCENDING)], name="owner_newest_batch"),
@@ -92,4 +92,6 @@ class MongoBatches:
 def _batch(document: dict[str, Any]) -> Batch:
     ended = document.pop("completion", None)
     completion = ended and Completion(ended["at"], {Status(name): count for name, count in ended["counts"].items()})
-    return Batch(id=document.pop("_id"), keys=tuple(document.pop("keys")), completion=completion, **document)
+    refused = tuple(Refusal(**each) for each in document.pop("refused", ()))
+    keys = tuple(document.pop("keys"))
+    return Batch(id=document.pop("_id"), keys=keys, completion=completion, refused=refused, **document)

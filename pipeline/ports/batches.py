@@ -16,6 +16,16 @@ class Completion:
 
 
 @dataclass(frozen=True, slots=True)
+class Refusal:
+    """Something that was sent along and became no job: what it was called, and why, in the words of an error."""
+
+    key: str
+    code: str
+    detail: str
+    hint: str
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
     """One request for the uploads *keys*; the job of each is called as `pipeline.identity.job_in` has it.
 
@@ -29,6 +39,7 @@ class Batch:
     metadata: dict[str, str] = field(default_factory=dict)
     completion: Completion | None = None
     told: bool = False
+    refused: tuple[Refusal, ...] = ()
 
 
 class BatchStore(Protocol):

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.identity import job_in, new_batch_id
 from pipeline.job import Job, Source, Status
-from pipeline.ports.batches import Batch, Completion
+from pipeline.ports.batches import Batch, Completion, Refusal
 from pipeline.ports.documents import Documents, SourceRecord
 from tests.contract.stores import ADAPTERS, document_stores
 
@@ -34,7 +34,8 @@ def job(of: Batch, position: int, status: Status) -> Job:
 
 
 async def test_a_batch_is_stored_once(documents: Documents) -> None:
-    made = batch("alice", "~alice/a.png", "~alice/ü b.png")
+    refusals = (Refusal("notes.txt", "format_unsupported", "It is not a picture.", "Pack pictures."),)
+    made = replace(batch("alice", "~alice/a.png", "~alice/ü b.png"), refused=refusals)
     assert await documents.batches.insert(made)
     assert not await documents.batches.insert(Batch(made.id, "bob", NOW, ("x",)))
     assert await documents.batches.get(made.id) == made
