@@ -12,6 +12,7 @@ with enlarger.Client("http://127.0.0.1:8000", token="...") as client:
 
 from enlarger.account_models import Me, NewToken, Token, User
 from enlarger.admin_models import Check, Doctor, Worker
+from enlarger.batch_models import Batch, ManifestLine
 from enlarger.client import AsyncClient, Client
 from enlarger.errors import EnlargerError
 from enlarger.jobs import Upscaled
@@ -37,6 +38,7 @@ from enlarger.webhook_models import Delivery, Webhook
 
 __all__ = [
     "AsyncClient",
+    "Batch",
     "Check",
     "Client",
     "Clock",
@@ -47,6 +49,7 @@ __all__ = [
     "Failure",
     "Job",
     "Login",
+    "ManifestLine",
     "Me",
     "Metrics",
     "Model",

@@ -7,6 +7,7 @@ import httpx2
 
 from enlarger.accounts import Accounts
 from enlarger.admin import Admin
+from enlarger.batches import Batches
 from enlarger.calls import call
 from enlarger.connection import Connection
 from enlarger.endpoints import Endpoints
@@ -21,7 +22,7 @@ from enlarger.submitting import Submitting
 from enlarger.tokens import Tokens
 
 
-class Service(Jobs, Submitting, Objects, Accounts, Endpoints, Admin, Tokens, Quotas):
+class Service(Jobs, Submitting, Batches, Objects, Accounts, Endpoints, Admin, Tokens, Quotas):
     """Every call that both clients have."""
 
     @call

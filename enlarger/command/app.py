@@ -2,7 +2,20 @@
 
 import typer
 
-from enlarger.command import accounts, admin, dead, jobs, lanes, prefixes, quotas, retention, s3, service, webhooks
+from enlarger.command import (
+    accounts,
+    admin,
+    batches,
+    dead,
+    jobs,
+    lanes,
+    prefixes,
+    quotas,
+    retention,
+    s3,
+    service,
+    webhooks,
+)
 from enlarger.command.sync import sync
 from enlarger.command.upscale import upscale
 from enlarger.command.watch import watch
@@ -21,6 +34,15 @@ _jobs.command()(jobs.why)
 _jobs.command()(jobs.cancel)
 _jobs.command()(jobs.retry)
 app.add_typer(_jobs, name="jobs")
+
+_batches = typer.Typer(no_args_is_help=True, help="Many pictures in one request.")
+_batches.command()(batches.ls)
+_batches.command()(batches.show)
+_batches.command()(batches.make)
+_batches.command()(batches.wait)
+_batches.command()(batches.manifest)
+_batches.command()(batches.cancel)
+app.add_typer(_batches, name="batches")
 
 _models = typer.Typer(no_args_is_help=True, help="What pictures can be enlarged with.")
 _models.command("ls")(service.models_ls)

@@ -17,7 +17,6 @@ from tests.unit.api.test_archives import PNG, packed
 from tests.unit.api.test_batches import manifest
 
 TWO = packed(("trip/a.png", PNG), ("notes.txt", b"text"), ("b.png", PNG + b"2")).getvalue()
-
 LARGE = PNG + bytes(MAX_UPLOAD_BYTES - 100)
 
 
