@@ -27,6 +27,7 @@ class Options(TypedDict, total=False):
     lossless: bool
     metadata: Literal["keep", "keep-gps", "copyright", "strip"]
     gray: bool
+    region: str | Mapping[str, int]
     precision: Literal["auto", "fast"]
     deadline: int
     outputs: Sequence[Mapping[str, Any]]

@@ -6,6 +6,7 @@ from typing import Any
 import httpx2
 
 from api.accounts.api_tokens import MOST
+from api.batch_requests import MAX_BELOW
 from api.webhooks import MAX_ENDPOINTS
 from ingest.retention import Retention
 from pipeline.adapters.memory_retention import MemoryRetention
@@ -19,6 +20,9 @@ from pipeline.topology import dead_subject
 from tests.unit.api import hooks
 from tests.unit.api.conftest import NOW, World, later
 from tests.unit.api.people import EMAIL, PASSWORD, register
+from tests.unit.api.test_archives import packed
+from tests.unit.api.test_batch_archives import LARGE
+from tests.unit.api.test_batch_ways import below, know
 from tests.unit.api.test_estimates import ask, png
 from tests.unit.api.test_idempotency import hold, inline
 
@@ -48,6 +52,7 @@ def failing(place: object, method: str, error: Exception) -> None:
 
 
 simply("account_not_found", "admin", "PATCH", "/v1/admin/users/nobody", json={"disabled": True})
+simply("archive_invalid", "alice", "POST", "/v1/batches", files={"file": ("a.zip", b"text", "application/zip")})
 simply("batch_not_found", "alice", "GET", "/v1/batches/batch_00000000000000000000000000")
 simply("body_too_large", "alice", "POST", "/v1/tokens", content=b" " * 70_000)
 simply("credential_not_found", "admin", "DELETE", "/v1/admin/s3-credentials/unknown")
@@ -154,6 +159,24 @@ def letter_unreadable(world: World) -> httpx2.Response:
     sent = Message(id="a", subject=dead_subject("JOBS"), body=letter.model_dump_json())
     world.call(lambda: world.bus.publish(sent))
     return world.admin.post("/v1/admin/dead/1/replay")
+
+
+@answers
+def archive_too_large(world: World) -> httpx2.Response:
+    archive = packed(*((f"{number}.png", LARGE) for number in range(11)))
+    return world.alice.post("/v1/batches", files={"file": ("a.zip", archive, "application/zip")})
+
+
+@answers
+def batch_too_large(world: World) -> httpx2.Response:
+    know(world, *(f"~alice/many/{number:05d}.png" for number in range(MAX_BELOW + 1)))
+    return below(world, "~alice/many/")  # type: ignore[no-any-return]
+
+
+@answers
+def streams_exhausted(world: World) -> httpx2.Response:
+    world.places.per_owner = 0
+    return world.alice.get(f"/v1/jobs/{world.add_job().id}/events")
 
 
 @answers

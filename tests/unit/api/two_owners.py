@@ -87,6 +87,7 @@ ROWS: Mapping[str, Row] = {
     "GET /v1/batches": own(),
     "POST /v1/batches": own(json={"bucket": "uploads", "keys": ["~{caller}/own.png"]}),
     "GET /v1/batches/{batch_id}": theirs("batch_not_found"),
+    "GET /v1/batches/{batch_id}/events": theirs("batch_not_found"),
     "GET /v1/batches/{batch_id}/manifest": theirs("batch_not_found"),
     "POST /v1/batches/{batch_id}/cancel": theirs("batch_not_found"),
     "GET /v1/webhook-secret": own(),
