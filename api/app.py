@@ -50,7 +50,7 @@ def openapi() -> dict[str, Any]:
     return describe(TABLE)
 
 
-@operation("This description", answers={200: None}, access="public", kind=None)
+@operation("This description", answers={200: None}, media="application/json", access="public", kind=None)
 async def read_openapi(_request: Request[Services]) -> Response:
     """`GET /openapi.json`."""
     return JSONResponse(openapi())

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from api import jobs
-from api.batch_requests import BatchesQuery, BatchPage, ManifestLine, encode_cursor
+from api.batch_requests import BatchesQuery, BatchPage, ManifestLine
 from pipeline import batch_wire
 from pipeline.batch_wire import BatchOut
 from pipeline.clock import Clock
@@ -58,7 +58,7 @@ class Batches:
         shown = found[: query.limit]
         return BatchPage(
             items=tuple([await self.show(batch) for batch in shown]),
-            next_cursor=encode_cursor(shown[-1].id) if len(found) > len(shown) else None,
+            next_cursor=shown[-1].id if len(found) > len(shown) else None,
         )
 
     async def manifest(self, batch: Batch) -> str:

@@ -7,7 +7,7 @@ from api.endings import end
 from api.outputs import filename_of, output_of, refuse_gone
 from api.progress import LiveProgress
 from api.queues import Queues
-from api.requests import JobsQuery, encode_cursor
+from api.requests import JobsQuery
 from pipeline.clock import Clock
 from pipeline.errors import PipelineError
 from pipeline.job import Job, Status, TransitionError, cancel
@@ -43,7 +43,7 @@ async def page(
     shown = found[: query.limit]
     return JobPage(
         items=tuple([await queues.listed(job, show(job, progress, public_url=public_url)) for job in shown]),
-        next_cursor=encode_cursor(shown[-1].id) if len(found) > len(shown) else None,
+        next_cursor=shown[-1].id if len(found) > len(shown) else None,
     )
 
 

@@ -17,6 +17,13 @@ from pipeline.errors import CODES
 from pipeline.scopes import SCOPES
 
 VERSION: Final = "1"
+#: OpenAPI 3.1 has no words for WebSockets.
+ABOUT: Final = """Image upscaling over object storage.
+
+Streams of `text/event-stream` are server-sent events. A WebSocket on `/v1/live` takes the same token and tells the
+same: send `{"watch": ["job_…"]}` with up to 100 ids, and `"after": ID` to go on behind a message; each message is
+`{"type": "job.changed", "id": 7, "data": {…}}`, of type `job.changed`, `job.progressed`, `end` or `error`.
+"""
 Json = dict[str, Any]
 Mode = Literal["validation", "serialization"]
 Schemas = Mapping[Any, Json]  # by (model, mode)
@@ -29,7 +36,7 @@ def describe(table: Sequence[Resource]) -> Json:
     components = definitions["$defs"]
     return {
         "openapi": "3.1.0",
-        "info": {"title": "Enlarger", "version": VERSION, "description": "Image upscaling over object storage."},
+        "info": {"title": "Enlarger", "version": VERSION, "description": ABOUT},
         "paths": {line.path: _path(line, schemas, components) for line in table},
         "components": {
             "schemas": components,
@@ -65,6 +72,10 @@ def _operation(method: str, operation: Operation, schemas: Schemas, components: 
     contents = [_content(kind, schemas[model, "validation"]) for kind, model in bodies.items() if model is not None]
     if contents:
         described["requestBody"] = {"required": True, "content": dict(ChainMap(*contents))}
+    if operation.form is not None:
+        described["requestBody"]["content"]["multipart/form-data"]["encoding"] = _encoding(
+            components[operation.form.__name__]
+        )
     query = [] if operation.query is None else _parameters(components[operation.query.__name__])
     headers = [{"name": name, "in": "header", "schema": dict(schema)} for name, schema in operation.headers.items()]
     if query or headers:
@@ -83,6 +94,8 @@ def _answers(operation: Operation, schemas: Schemas) -> Json:
         answer: Json = {"description": HTTPStatus(status).phrase}
         if model is not None:
             answer["content"] = _content("application/json", schemas[model, "serialization"])
+        elif operation.media and status in (HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT):
+            answer["content"] = {operation.media: {}}  # what such a body holds is said in words
         answers[str(status)] = answer
     return answers
 
@@ -99,12 +112,28 @@ def _refusals(operation: Operation, schemas: Schemas) -> Json:
     return answers
 
 
+def _encoding(form: Json) -> Json:
+    """Fields of a form that are JSON."""
+    objects = [
+        name for name, schema in form["properties"].items() if "$ref" in schema or schema.get("type") == "object"
+    ]
+    return {name: {"contentType": "application/json"} for name in objects}
+
+
 def _parameters(query: Json) -> list[Json]:
     required = query.get("required", [])
     return [
-        {"name": name, "in": "query", "required": name in required, "schema": schema}
+        {"name": name, "in": "query", "required": name in required, "schema": _said(schema)}
         for name, schema in query["properties"].items()
     ]
+
+
+def _said(schema: Json) -> Json:
+    """*schema* without null, which no query string can say."""
+    if "anyOf" not in schema:
+        return schema
+    said = [way for way in schema["anyOf"] if way != {"type": "null"}]
+    return said[0] if len(said) == 1 else {"anyOf": said}
 
 
 def _content(kind: str, schema: Json) -> Json:

@@ -38,6 +38,7 @@ class Operation:
         scope: What a token must be good for; "any": every valid token will do. Where nothing is said, `scope_of` tells.
         headers: JSON Schema of each request header that it heeds.
         kind: Which limit its calls count against; None: they are not counted.
+        media: Media type of the answer that has no model.
     """
 
     handler: Handler
@@ -51,6 +52,7 @@ class Operation:
     scope: Scope | Literal["any"] | None = None
     headers: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     kind: LimitName | None = "default"
+    media: str | None = None
 
     @property
     def codes(self) -> list[str]:
@@ -84,9 +86,10 @@ def operation(  # noqa: PLR0913 - the fields of an `Operation`
     scope: Scope | Literal["any"] | None = None,
     headers: Mapping[str, Mapping[str, object]] = MappingProxyType({}),
     kind: LimitName | None = "default",
+    media: str | None = None,
 ) -> Callable[[Handler], Operation]:
     """Declare the function below an `Operation`; the arguments are its fields."""
-    fields = answers, access, body, form, query, refusals, scope, headers, kind
+    fields = answers, access, body, form, query, refusals, scope, headers, kind, media
     return lambda handler: Operation(handler, summary, *fields)
 
 

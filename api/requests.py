@@ -1,6 +1,5 @@
 """What clients may send, as models. Unknown fields are refused; whatever is wrong is named by a pointer."""
 
-import base64
 import json
 import re
 from typing import Annotated, Any, Final
@@ -8,7 +7,6 @@ from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
-    AwareDatetime,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -21,10 +19,12 @@ from pydantic import (
 from starlette.datastructures import UploadFile
 
 from api.filenames import clean_filename
+from api.moments import Moment
 from pipeline.errors import PipelineError
 from pipeline.identity import JOB_ID, first_job_id, owner_of
 from pipeline.job import Status
-from pipeline.options import MAX_KEY_BYTES, InvalidOptionsError, Options, Preset, parse
+from pipeline.option_values import TYPED, Preset
+from pipeline.options import MAX_KEY_BYTES, InvalidOptionsError, Options, parse
 from pipeline.ports.documents import JobFilter
 from pipeline.retention import MAX_DAYS
 from pipeline.topology import DAY_SECONDS
@@ -32,6 +32,8 @@ from pipeline.topology import DAY_SECONDS
 MAX_PAGE: Final = 200
 MAX_WEBHOOK: Final = 2048
 CONTENT_TYPE: Final = r"^[a-z]+/[a-z0-9.+-]{1,64}$"
+_URL: Final = {"type": "string", "format": "uri", "pattern": "^[Hh][Tt][Tt][Pp][Ss]?://", "maxLength": MAX_WEBHOOK}
+_FILE: Final = {"type": "string", "contentMediaType": "application/octet-stream", "minLength": 1}
 #: Context of `UploadRequest`: the most bytes that an upload may have.
 MAX_UPLOAD_BYTES: Final = "max_upload_bytes"
 
@@ -61,21 +63,6 @@ def _refused() -> PipelineError:
     )
 
 
-def encode_cursor(job_id: str) -> str:
-    """The cursor of the page that starts below *job_id*."""
-    return base64.urlsafe_b64encode(job_id.encode()).decode().rstrip("=")
-
-
-def _decode_cursor(cursor: str) -> str:
-    try:
-        job_id = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
-    except ValueError:
-        job_id = ""
-    if not JOB_ID.fullmatch(job_id):
-        raise ValueError("not a cursor of ours: use next_cursor as it was given")
-    return job_id
-
-
 def _from_text(text: object) -> Any:  # noqa: ANN401 - any JSON value
     """A form field that holds JSON; empty means nothing was said."""
     if not isinstance(text, str):
@@ -86,9 +73,14 @@ def _from_text(text: object) -> Any:  # noqa: ANN401 - any JSON value
         raise ValueError("must hold JSON") from None
 
 
+def _wishes(values: object) -> Options:
+    """Options that come as JSON; raises `InvalidOptionsError`."""
+    return parse(values, TYPED)
+
+
 def _options_from_text(text: object) -> Options:
     try:
-        return parse(_from_text(text))
+        return _wishes(_from_text(text))
     except ValueError as error:
         raise InvalidOptionsError(f"The field options {error}.", wrong={(): str(error)}) from error
 
@@ -130,17 +122,22 @@ def _folder(prefix: str) -> str:
 Filename = Annotated[str, Field(min_length=1, max_length=4096), AfterValidator(clean_filename)]
 SizeBytes = Annotated[int, Field(strict=True, ge=1), BeforeValidator(whole), AfterValidator(_within_limit)]
 ContentType = Annotated[str, StringConstraints(pattern=CONTENT_TYPE)]
-Wishes = Annotated[Options, BeforeValidator(parse)]
-WebhookUrl = Annotated[str, AfterValidator(webhook_url), WithJsonSchema({"type": "string", "format": "uri"})]
+Wishes = Annotated[Options, BeforeValidator(_wishes)]
+WebhookUrl = Annotated[str, AfterValidator(webhook_url), WithJsonSchema(_URL)]
 MetadataName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
-Metadata = Annotated[dict[MetadataName, Annotated[str, StringConstraints(max_length=512)]], Field(max_length=32)]
+Metadata = Annotated[
+    dict[MetadataName, Annotated[str, StringConstraints(max_length=512)]],
+    Field(max_length=32, json_schema_extra={"additionalProperties": False}),
+]
 Owner = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
-Prefix = Annotated[str, AfterValidator(_folder)]
+Prefix = Annotated[
+    str,
+    AfterValidator(_folder),
+    WithJsonSchema({"type": "string", "pattern": "^([^/](.|\\n)*/)?$", "maxLength": MAX_KEY_BYTES}),
+]
 #: As JSON says it.
 Ephemeral = Annotated[bool, Field(strict=True)]
 PageLimit = Annotated[int, AfterValidator(lambda limit: max(1, min(MAX_PAGE, limit)))]
-_FILE: Final = {"type": "string", "contentMediaType": "application/octet-stream"}
-_JSON_TEXT: Final = {"type": "string", "contentMediaType": "application/json"}
 
 
 class _Request(BaseModel):
@@ -163,10 +160,8 @@ class FileForm(_Request):
     """A file that comes with its wishes; `options` and `metadata` are one field of JSON each."""
 
     file: Annotated[UploadFile, AfterValidator(_not_empty), WithJsonSchema(_FILE)]
-    options: Annotated[Options, BeforeValidator(_options_from_text), WithJsonSchema(_JSON_TEXT)] = Field(
-        default_factory=Options
-    )
-    metadata: Annotated[Metadata, BeforeValidator(_from_text), WithJsonSchema(_JSON_TEXT)] = Field(default_factory=dict)
+    options: Annotated[Options, BeforeValidator(_options_from_text)] = Field(default_factory=Options)
+    metadata: Annotated[Metadata, BeforeValidator(_from_text)] = Field(default_factory=dict)
     ephemeral: bool = False
 
 
@@ -192,13 +187,13 @@ class JobsQuery(_Request):
     """Which jobs to list: the ephemeral ones, or all others. `limit` is brought between 1 and 200."""
 
     limit: PageLimit = 50
-    cursor: Annotated[str, Field(max_length=100), AfterValidator(_decode_cursor)] | None = None
+    cursor: Annotated[str, StringConstraints(pattern=f"^{JOB_ID.pattern}$")] | None = None
     status: Status | None = None
     key: Annotated[str, StringConstraints(max_length=1024)] | None = None
     prefix: Annotated[str, StringConstraints(max_length=1024)] | None = None
     batch_id: Annotated[str, StringConstraints(max_length=100)] | None = None
-    created_gte: AwareDatetime | None = None
-    created_lt: AwareDatetime | None = None
+    created_gte: Moment | None = None
+    created_lt: Moment | None = None
     ephemeral: bool = False
 
     @property
@@ -224,14 +219,14 @@ class LettersQuery(_Request):
 class PauseRequest(_Request):
     """For how long a lane is paused, at most a day, and why."""
 
-    seconds: Annotated[int, Field(strict=True, ge=1, le=DAY_SECONDS)]
+    seconds: Annotated[int, Field(strict=True, ge=1, le=DAY_SECONDS), BeforeValidator(whole)]
     reason: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
 
 
 class RetentionRequest(_Request):
     """For how many days an owner's objects are kept; 0: for ever; null: as the setting has it."""
 
-    days: Annotated[int, Field(strict=True, ge=0, le=MAX_DAYS)] | None
+    days: Annotated[Annotated[int, Field(strict=True, ge=0, le=MAX_DAYS)] | None, BeforeValidator(whole)]
 
 
 class PrefixQuery(_Request):

@@ -1,12 +1,12 @@
 """What clients may say of webhook endpoints, and what we answer of them and of what was sent to them."""
 
-import re
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Final, Literal
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
-from api.requests import PageLimit, WebhookUrl
+from api.moments import Moment
+from api.requests import PageLimit, WebhookUrl, whole
 from pipeline.batch_events import BatchEventType
 from pipeline.endpoints import Endpoint, EndpointStatus
 from pipeline.events import TERMINAL_EVENTS, EventType
@@ -17,7 +17,6 @@ from pipeline.wire import Wire
 #: So long the secret before signs too, if nobody says otherwise, and at most.
 KEEP_SECONDS: Final = DAY_SECONDS
 MAX_KEEP_SECONDS: Final = 7 * DAY_SECONDS
-RFC_3339: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 DELIVERY_ID: Final = r"^dlv_[0-9A-HJKMNP-TV-Z]{26}$"
 #: What an endpoint can ask to be told of.
 Told = Literal[EventType, BatchEventType]
@@ -27,23 +26,8 @@ def _once(events: tuple[Told, ...]) -> tuple[Told, ...]:
     return tuple(dict.fromkeys(events))
 
 
-def _spelled(moment: object) -> object:
-    """Numbers, and texts of digits alone, are no times here: nobody could say in which unit."""
-    if not (isinstance(moment, str) and RFC_3339.fullmatch(moment)):
-        raise ValueError("should be a time with its zone, such as 2026-11-01T12:00:00Z")
-    return moment
-
-
-def _utc(moment: datetime) -> datetime:
-    try:
-        return moment.astimezone(UTC)
-    except OverflowError:  # a few hours beyond the years that there are
-        return moment.replace(tzinfo=UTC)
-
-
 Events = Annotated[tuple[Told, ...], Field(min_length=1, max_length=32), AfterValidator(_once)]
 Description = Annotated[str, StringConstraints(strip_whitespace=True, max_length=200)]
-Moment = Annotated[AwareDatetime, BeforeValidator(_spelled), AfterValidator(_utc)]
 
 
 class _Request(BaseModel):
@@ -70,7 +54,7 @@ class WebhookChange(_Request):
 class RotationRequest(_Request):
     """For how many seconds the secret before signs together with the new one; 0 where it has leaked."""
 
-    keep_seconds: Annotated[int, Field(strict=True, ge=0, le=MAX_KEEP_SECONDS)] = KEEP_SECONDS
+    keep_seconds: Annotated[int, Field(strict=True, ge=0, le=MAX_KEEP_SECONDS), BeforeValidator(whole)] = KEEP_SECONDS
 
 
 class DeliveriesQuery(_Request):

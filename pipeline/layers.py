@@ -5,8 +5,8 @@ from typing import Any, Final, TypeAlias
 
 from pipeline.formats import LOSSLESS, Written
 from pipeline.job import JobOptions
+from pipeline.option_values import FORMAT_NAMES, Preset
 from pipeline.options import (
-    FORMAT_NAMES,
     SIZING,
     Effective,
     Extra,
@@ -14,7 +14,6 @@ from pipeline.options import (
     InvalidOptionsError,
     Location,
     Options,
-    Preset,
     sizing,
 )
 

@@ -1,28 +1,37 @@
 """What a user may ask for, in JSON or in object metadata, and the keys that outputs get. Pure."""
 
-import json
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Annotated, Any, Final, Literal, TypeAlias, get_args
+from typing import Annotated, Final, TypeAlias, get_args
 
-from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
+from pydantic import ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from pipeline.errors import PipelineError
 from pipeline.formats import Written
 from pipeline.job import Record
+from pipeline.option_values import (
+    DENOISE_NAMES,
+    FORMAT_NAMES,
+    AsList,
+    Box,
+    Deadline,
+    Denoise,
+    Face,
+    Flag,
+    Format,
+    Length,
+    Metadata,
+    ModelName,
+    Percent,
+    Precision,
+    Preset,
+    Quality,
+    Scale,
+)
 from pipeline.region import Region, RegionSaid
 from pipeline.wording import wording
 
-FORMAT_NAMES: Final[Mapping[str, Written]] = {
-    "png": "png",
-    "jpg": "jpeg",
-    "jpeg": "jpeg",
-    "webp": "webp",
-    "avif": "avif",
-    "tif": "tiff",
-    "tiff": "tiff",
-}
 EXTENSIONS: Final[Mapping[Written, str]] = {
     "png": "png",
     "jpeg": "jpg",
@@ -32,8 +41,6 @@ EXTENSIONS: Final[Mapping[Written, str]] = {
 }
 CONTENT_TYPES: Final[Mapping[Written, str]] = {name: f"image/{name}" for name in EXTENSIONS}
 METADATA_PREFIX: Final = "up-"
-DENOISE_NAMES: Final[Mapping[str, int]] = {"none": 0, "low": 33, "medium": 66, "high": 100}
-_FACE_WORDS: Final[Mapping[object, int]] = {"true": 100, "false": 0}
 #: What says how large the output is; each way is one of `_WAYS`.
 SIZING: Final = ("scale", "min", "max", "width", "height", "fit")
 _WAYS: Final = ({"scale", "min", "max"}, {"width", "height"}, {"fit"})
@@ -47,54 +54,6 @@ MAX_PART_BYTES: Final = 255
 Location: TypeAlias = tuple[str | int, ...]
 
 
-def _number(value: object) -> object:
-    if isinstance(value, bool):
-        raise ValueError("should be a number")  # noqa: TRY004 - pydantic reports ValueErrors
-    return value
-
-
-def _denoise(value: object) -> object:
-    return DENOISE_NAMES.get(value.lower(), value) if isinstance(value, str) else _number(value)
-
-
-def _face(value: object) -> object:
-    word = str(value).lower() if isinstance(value, str | bool) else value
-    return _FACE_WORDS.get(word, value) if isinstance(word, str) else value
-
-
-def _format(value: object) -> object:
-    return FORMAT_NAMES.get(value.lower(), value) if isinstance(value, str) else value
-
-
-def _from_text(value: object) -> object:
-    """A list; object metadata can only hold it as JSON text."""
-    try:
-        return json.loads(value) if isinstance(value, str) else value
-    except (ValueError, RecursionError):
-        raise ValueError("should be a list in JSON") from None
-
-
-def _schema(**other: object) -> WithJsonSchema:
-    return WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 0, "maximum": 100}, other]})
-
-
-Scale = Annotated[float, Field(ge=1, le=16), BeforeValidator(_number)]
-Length = Annotated[int, Field(ge=1, le=2**31 - 1), BeforeValidator(_number)]
-Percent = Annotated[int, Field(ge=0, le=100), BeforeValidator(_number)]
-Quality = Annotated[int, Field(ge=1, le=100), BeforeValidator(_number)]
-Denoise = Annotated[
-    int, Field(ge=0, le=100), BeforeValidator(_denoise), _schema(type="string", enum=list(DENOISE_NAMES))
-]
-Face = Annotated[int, Field(ge=0, le=100), BeforeValidator(_face), _schema(type="boolean")]
-Deadline = Annotated[int, Field(ge=1, le=7 * 86_400), BeforeValidator(_number)]
-Format = Annotated[Written, BeforeValidator(_format)]
-Box = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,8}x[1-9][0-9]{0,8}$")]
-ModelName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
-Metadata = Literal["keep", "keep-gps", "copyright", "strip"]
-Preset = Literal["standard", "photo", "art", "face"]
-Precision = Literal["auto", "fast"]
-
-
 class Extra(Record):
     """One more output from the same inference; what is None is as for the main output. `width` in pixels."""
 
@@ -102,7 +61,7 @@ class Extra(Record):
 
     format: Format | None = None
     quality: Quality | None = None
-    lossless: bool | None = None
+    lossless: Flag | None = None
     width: Length | None = None
 
 
@@ -123,16 +82,14 @@ class Options(Record):
     strength: Percent | None = None
     format: Format | None = None
     quality: Quality | None = None
-    lossless: bool | None = None
+    lossless: Flag | None = None
     metadata: Metadata | None = None
-    gray: bool | None = None
+    gray: Flag | None = None
     preset: Preset | None = None
     precision: Precision | None = None
     deadline: Deadline | None = None
     region: RegionSaid | None = None
-    outputs: Annotated[tuple[Extra, ...], Field(max_length=MAX_EXTRA_OUTPUTS), BeforeValidator(_from_text)] | None = (
-        None
-    )
+    outputs: Annotated[tuple[Extra, ...], Field(max_length=MAX_EXTRA_OUTPUTS), AsList] | None = None
 
 
 class ExtraOutput(Record):
@@ -223,10 +180,15 @@ class InvalidOptionsError(PipelineError):
         self.wrong = wrong
 
 
-def parse(values: Mapping[str, Any]) -> Options:
-    """Options from a mapping of names; raises `InvalidOptionsError` that says of each what it takes."""
+def parse(values: object, context: Mapping[str, bool] | None = None) -> Options:
+    """Options from a mapping of names; raises `InvalidOptionsError` that says of each what it takes.
+
+    Args:
+        values: By name; numbers and the rest may be texts, as object metadata has them.
+        context: `TYPED` where *values* are JSON, which has types.
+    """
     try:
-        options = Options.model_validate(values)
+        options = Options.model_validate(values, context=context)
     except ValidationError as error:
         wrong = {found["loc"]: _wording(found) for found in error.errors(include_url=False)[:MAX_WRONG]}
         where, said = next(iter(wrong.items()))

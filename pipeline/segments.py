@@ -5,7 +5,8 @@ from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from typing import Any, Final, get_args
 
-from pipeline.options import FORMAT_NAMES, InvalidOptionsError, Options, Preset, parse
+from pipeline.option_values import FORMAT_NAMES, Preset
+from pipeline.options import InvalidOptionsError, Options, parse
 
 _IGNORED_SEGMENTS: Final = frozenset({"@eaDir"})  # NAS indexers make these folders
 #: Words with a value in them: pattern, option, how the value is read.

@@ -9,7 +9,7 @@ import hashlib
 from typing import Final
 
 from pipeline.job import Job, Status
-from pipeline.options import FORMAT_NAMES
+from pipeline.option_values import FORMAT_NAMES
 from pipeline.ports.documents import Documents, JobFilter
 from pipeline.ports.objects import ObjectMissingError, ObjectStore, PreconditionError
 from pipeline.topology import OUTPUTS_BUCKET

@@ -32,7 +32,7 @@ from api.services import Services
 from pipeline.formats import Format
 from pipeline.job import Job, Status, retry
 from pipeline.layers import PRESETS
-from pipeline.options import DENOISE_NAMES
+from pipeline.option_values import DENOISE_NAMES
 from pipeline.queueing import lane_of
 from pipeline.quotas import rerun
 

@@ -20,6 +20,7 @@ SWEEP_SECONDS: Final = 300.0
 @operation(
     "Figures of the installation for Prometheus",
     answers={200: None},
+    media="text/plain",
     access="public",
     refusals=("storage_unavailable",),
     kind=None,

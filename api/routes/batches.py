@@ -73,6 +73,7 @@ async def read_batch(request: Request[Services]) -> Response:
 @operation(
     "Read what became of each key of a batch, one JSON object a line",
     answers={200: None},
+    media="application/x-ndjson",
     refusals=("batch_not_found",),
     kind="status",
 )

@@ -28,6 +28,7 @@ from pipeline.job import Job
 @operation(
     "Follow a job: server-sent events `job.changed`, `job.progressed` and `end`; 204 for who comes back after the end",
     answers={200: None, 204: None},
+    media="text/event-stream",
     refusals=("job_not_found", "streams_exhausted"),
     kind="status",
 )
@@ -40,6 +41,7 @@ async def follow_job(request: Request[Services]) -> Response:
 @operation(
     "Follow up to 100 jobs in one stream, until all of them have ended",
     answers={200: None, 204: None},
+    media="text/event-stream",
     query=EventsQuery,
     refusals=("job_not_found", "streams_exhausted"),
     kind="status",

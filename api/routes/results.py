@@ -28,6 +28,7 @@ class ResultQuery(BaseModel):
 @operation(
     "Fetch the main output: a redirect to a signed address that works for ten minutes, or with redirect=false the file",
     answers={200: None, 206: None, 302: None, 304: None},
+    media="image/*",
     query=ResultQuery,
     headers=_HEADERS,
     refusals=("job_not_found", "job_not_finished", "output_expired", "range_unsatisfiable"),
@@ -59,6 +60,7 @@ async def make_link(request: Request[Services]) -> Response:
 @operation(
     "Fetch the file that a link leads to",
     answers={200: None, 206: None, 304: None},
+    media="image/*",
     access="public",
     headers=_HEADERS,
     refusals=("link_not_found", "link_expired", "output_expired", "range_unsatisfiable"),

@@ -14,7 +14,8 @@ from pipeline.events import TERMINAL_EVENTS
 from pipeline.formats import MAX_PIXELS, MAX_SIDE_PX
 from pipeline.layers import DEFAULTS, PRESETS, QUALITIES
 from pipeline.lease import LEASE_SECONDS, Lease
-from pipeline.options import DENOISE_NAMES, FORMAT_NAMES, Options
+from pipeline.option_values import DENOISE_NAMES, FORMAT_NAMES
+from pipeline.options import Options
 from pipeline.segments import from_segment
 from pipeline.sizes import MAX_OUTPUT_PIXELS
 from processors.models.registry import models

@@ -10,6 +10,7 @@ from pipeline.errors import PipelineError
 from pipeline.formats import LOSSLESS, Written
 from pipeline.job import JobOptions
 from pipeline.layers import DEFAULTS, PRESETS, QUALITIES, Layer, resolve
+from pipeline.option_values import Preset
 from pipeline.options import (
     EXTENSIONS,
     SIZING,
@@ -17,7 +18,6 @@ from pipeline.options import (
     Extra,
     InvalidOptionsError,
     Options,
-    Preset,
     parse,
     sizing,
 )

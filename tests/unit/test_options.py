@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from pipeline.errors import PipelineError
 from pipeline.formats import MAX_SIDE_PX, Written
+from pipeline.option_values import FORMAT_NAMES, TYPED
 from pipeline.options import (
     CONTENT_TYPES,
     EXTENSIONS,
-    FORMAT_NAMES,
     TAKES,
     Effective,
     Extra,
@@ -115,6 +115,27 @@ def test_options_have_the_names_that_people_use(values: dict[str, Any], options:
 def test_a_value_out_of_range_is_refused_under_its_name(values: dict[str, Any]) -> None:
     (name,) = values
     assert {where[0] for where in refused_at(values)} == {name}
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        *({"scale": "4"}, {"width": "800"}, {"denoise": "50"}, {"face": "60"}, {"face": "true"}, {"quality": "90"}),
+        *({"lossless": 0}, {"lossless": "true"}, {"gray": 1}, {"deadline": "60"}, {"outputs": "[]"}),
+        {"outputs": [{"lossless": 0}]},
+    ],
+)
+def test_json_has_types_that_object_metadata_has_not(values: dict[str, Any]) -> None:
+    parse(values)
+    with pytest.raises(InvalidOptionsError) as refused:
+        parse(values, TYPED)
+    assert {where[0] for where in refused.value.wrong} == values.keys()
+
+
+def test_json_says_numbers_names_and_switches_as_they_are() -> None:
+    values = {"scale": 4.0, "min": 100.0, "denoise": "low", "face": True, "lossless": False, "outputs": [{"width": 9}]}
+    parsed = parse(values, TYPED)
+    assert parsed == Options(scale=4, min=100, denoise=33, face=100, lossless=False, outputs=(Extra(width=9),))
 
 
 @pytest.mark.parametrize("name", ["scale", "width", "height", "min", "max", "denoise", "strength", "quality"])

@@ -74,3 +74,31 @@ def test_every_call_stands_on_the_page() -> None:
         if f"{method} {line.path.replace('{job_id}', '{id}')}" not in PAGE
     ]
     assert missing == []
+
+
+def test_every_answer_with_a_body_says_its_media_type() -> None:
+    operations = [item[method] for item in openapi()["paths"].values() for method in set(item) - {"parameters"}]
+    ok = {made["operationId"]: made["responses"]["200"] for made in operations if "200" in made["responses"]}
+    assert [name for name, said in ok.items() if not said.get("content")] == []
+    told = {name: kind for name, said in ok.items() for kind, body in said["content"].items() if not body}
+    assert told.items() >= {
+        ("read_result", "image/*"),
+        ("follow_link", "image/*"),
+        ("follow_job", "text/event-stream"),
+        ("follow_jobs", "text/event-stream"),
+        ("read_figures", "text/plain"),
+        ("read_manifest", "application/x-ndjson"),
+        ("read_openapi", "application/json"),
+    }
+
+
+def test_fields_of_a_form_that_are_json_say_so() -> None:
+    form = openapi()["paths"]["/v1/jobs"]["post"]["requestBody"]["content"]["multipart/form-data"]
+    assert form["encoding"] == {name: {"contentType": "application/json"} for name in ("options", "metadata")}
+
+
+def test_no_query_is_said_to_take_null() -> None:
+    operations = [item[method] for item in openapi()["paths"].values() for method in set(item) - {"parameters"}]
+    schemas = [parameter["schema"] for made in operations for parameter in made.get("parameters", ())]
+    assert schemas
+    assert '"null"' not in json.dumps(schemas)

@@ -17,7 +17,7 @@ from enlarger.command import completing
 from enlarger.command.app import app
 from enlarger.command.session import GLANCE_SECONDS, Session
 from pipeline.job import Status
-from pipeline.options import FORMAT_NAMES
+from pipeline.option_values import FORMAT_NAMES
 from pipeline.topology import Lane
 from tests.unit.command.conftest import ENVIRON
 from tests.unit.fake_service import TOKEN, FakeService, away, busy

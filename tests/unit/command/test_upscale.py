@@ -23,7 +23,7 @@ from enlarger.command.bars import bars
 from enlarger.command.errands import Errand, Outcome, Watch, plan, stage
 from enlarger.command.notes import MEANINGS
 from enlarger.command.upscale import run_all
-from pipeline import options
+from pipeline import option_values
 from pipeline.options import parse
 from tests.unit.command.conftest import Invoke
 from tests.unit.fake_service import FakeService, busy, denied, enlarged
@@ -103,7 +103,11 @@ def test_another_size_takes_the_place_of_the_scale_and_stands_in_the_name(
 
 @pytest.mark.parametrize(
     ("mine", "theirs"),
-    [(wishes.Preset, options.Preset), (wishes.Metadata, options.Metadata), (wishes.Precision, options.Precision)],
+    [
+        (wishes.Preset, option_values.Preset),
+        (wishes.Metadata, option_values.Metadata),
+        (wishes.Precision, option_values.Precision),
+    ],
 )
 def test_the_command_offers_what_the_service_takes(mine: type[StrEnum], theirs: Any) -> None:
     assert {word.value for word in mine} == set(get_args(theirs))

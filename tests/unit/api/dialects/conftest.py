@@ -26,7 +26,8 @@ from pipeline.egress import Egress
 from pipeline.errors import PipelineError
 from pipeline.identity import fingerprint
 from pipeline.job import Failure, Job, Output, Status
-from pipeline.options import EXTENSIONS, FORMAT_NAMES
+from pipeline.option_values import FORMAT_NAMES
+from pipeline.options import EXTENSIONS
 from pipeline.ports.documents import Token
 from tests.unit.api.conftest import MAX_PIXELS, MAX_UPLOAD_BYTES, NOW, RULES, World
 
