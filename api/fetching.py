@@ -7,14 +7,14 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from tempfile import SpooledTemporaryFile
 from typing import IO, BinaryIO, Final, cast
-from urllib.parse import unquote, urljoin, urlsplit
+from urllib.parse import urljoin
 
 import httpcore2
 import structlog
 
 from api.refusals import too_large
 from pipeline import formats
-from pipeline.egress import Egress, EgressError, headers_of
+from pipeline.egress import Egress, EgressError, checked_url, headers_of
 from pipeline.errors import PipelineError
 
 #: From the first look-up to the last byte, redirects included.
@@ -73,7 +73,7 @@ class Fetcher:
             head = file.read(HEAD_BYTES)
             if size and formats.sniff(head) is None:
                 raise _no_picture()
-            name = unquote(urlsplit(last).path.rpartition("/")[2], errors="replace")
+            name = checked_url(last).path.rpartition("/")[2]
             yield Fetched(cast("BinaryIO", file), size, head, name, headers.get("content-type", ""))
 
     async def _follow(self, url: str, file: IO[bytes]) -> tuple[str, Mapping[str, str]]:
@@ -84,7 +84,7 @@ class Fetcher:
                 if response.status not in _REDIRECTS or "location" not in headers:
                     await self._take(response, headers, file)
                     return url, headers
-            url = urljoin(url, headers["location"])
+            url = _joined(url, headers["location"])
         raise _unreachable(f"The address leads on more than {MAX_REDIRECTS} times.")
 
     async def _take(self, response: httpcore2.Response, headers: Mapping[str, str], file: IO[bytes]) -> None:
@@ -97,6 +97,13 @@ class Fetcher:
             if file.tell() + len(chunk) > self._max_bytes:
                 raise too_large(self._max_bytes)
             await asyncio.to_thread(file.write, chunk)
+
+
+def _joined(url: str, location: str) -> str:
+    try:
+        return urljoin(url, location)
+    except ValueError as error:  # such as a bracket that opens no address
+        raise EgressError("url_refused", str(error)) from error
 
 
 def _failed(error: EgressError | TimeoutError) -> PipelineError:

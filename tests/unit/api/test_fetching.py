@@ -107,7 +107,7 @@ def test_redirects_are_followed_and_the_last_address_gives_the_name(world: World
 
 
 def test_a_redirect_is_checked_as_the_first_address_is(world: World, site: Site) -> None:
-    for place in ("http://10.0.0.1/a.png", "http://169.254.169.254/latest/", "file:///etc/passwd", "//[::1]:1/"):
+    for place in ("http://10.0.0.1/a.png", "http://169.254.169.254/latest/", "file:///etc/passwd", "//[::1]:1/", "//["):
         answer = submit(world, site.add("/away", b"", 302, location=place))
         assert problem(answer) == (422, "url_refused"), place
     assert world.jobs.jobs == {}
