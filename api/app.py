@@ -23,6 +23,7 @@ from api.routes import (
     batches,
     credentials,
     dead,
+    docs,
     lanes,
     live,
     objects,
@@ -127,6 +128,8 @@ TABLE: Final = (
     resource("/health/ready", GET=service.read_ready),
     resource("/metrics", GET=admin.read_figures),
     resource("/openapi.json", GET=read_openapi),
+    resource("/docs", GET=docs.read_docs),
+    resource("/docs/{file}", GET=docs.read_docs_file),
 )
 
 

@@ -142,6 +142,8 @@ ROWS: Mapping[str, Row] = {
     "GET /health/ready": public(),
     "GET /metrics": public(),
     "GET /openapi.json": public(),
+    "GET /docs": public(),
+    "GET /docs/{file}": public(),
 }
 
 

@@ -191,4 +191,5 @@ def test_the_front_page_leads_to_the_documentation_where_it_is_alone(opened: Ope
     with client:
         answer = client.get("/")
         assert (answer.status_code, answer.headers["location"]) == (307, "/docs")
+        assert "swagger-ui" in client.get(answer.headers["location"]).text
         assert detail(client.post("/upscale", content=b"{}"))[0] == 400
