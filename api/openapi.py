@@ -27,17 +27,19 @@ same: send `{"watch": ["job_…"]}` with up to 100 ids, and `"after": ID` to go 
 Json = dict[str, Any]
 Mode = Literal["validation", "serialization"]
 Schemas = Mapping[Any, Json]  # by (model, mode)
+Names = Mapping[str, Sequence[str]]  # of the parameters in the path of each call
 
 
 def describe(table: Sequence[Resource]) -> Json:
     """The OpenAPI document of *table*."""
     operations = [operation for line in table for operation in line.operations.values()]
+    names = {made.handler.__name__: _names(line) for line in table for made in line.operations.values()}
     schemas, definitions = models_json_schema(_models(operations), ref_template="#/components/schemas/{model}")
     components = definitions["$defs"]
     return {
         "openapi": "3.1.0",
         "info": {"title": "Enlarger", "version": VERSION, "description": ABOUT},
-        "paths": {line.path: _path(line, schemas, components) for line in table},
+        "paths": {line.path: _path(line, schemas, components, names) for line in table},
         "components": {
             "schemas": components,
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
@@ -53,20 +55,23 @@ def _models(operations: Sequence[Operation]) -> list[tuple[type[BaseModel], Mode
     return sorted(models, key=lambda pair: (pair[0].__name__, pair[1]))
 
 
-def _path(line: Resource, schemas: Schemas, components: Json) -> Json:
-    names = re.findall(r"{(\w+)}", line.path)
-    shared = [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names]
+def _names(line: Resource) -> list[str]:
+    return re.findall(r"{(\w+)}", line.path)
+
+
+def _path(line: Resource, schemas: Schemas, components: Json, names: Names) -> Json:
+    shared = [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in _names(line)]
     operations = line.operations.items()
-    described = {method.lower(): _operation(method, made, schemas, components) for method, made in operations}
+    described = {method.lower(): _operation(method, made, schemas, components, names) for method, made in operations}
     return {"parameters": shared, **described} if shared else described
 
 
-def _operation(method: str, operation: Operation, schemas: Schemas, components: Json) -> Json:
+def _operation(method: str, operation: Operation, schemas: Schemas, components: Json, names: Names) -> Json:
     described: Json = {
         "operationId": operation.handler.__name__,
         "summary": operation.summary,
         "security": [] if operation.access == "public" else [{"token": _needed(operation.scope_of(method))}],
-        "responses": _answers(operation, schemas) | _refusals(operation, schemas),
+        "responses": _answers(operation, schemas, names) | _refusals(operation, schemas),
     }
     bodies = {"application/json": operation.body, "multipart/form-data": operation.form}
     contents = [_content(kind, schemas[model, "validation"]) for kind, model in bodies.items() if model is not None]
@@ -88,16 +93,26 @@ def _needed(scope: str) -> list[str]:
     return [scope] if scope in SCOPES else []
 
 
-def _answers(operation: Operation, schemas: Schemas) -> Json:
+def _answers(operation: Operation, schemas: Schemas, names: Names) -> Json:
     answers: Json = {}
     for status, model in operation.answers.items():
         answer: Json = {"description": HTTPStatus(status).phrase}
         if model is not None:
             answer["content"] = _content("application/json", schemas[model, "serialization"])
+            answer |= _links(operation, names)
         elif operation.media and status in (HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT):
             answer["content"] = {operation.media: {}}  # what such a body holds is said in words
         answers[str(status)] = answer
     return answers
+
+
+def _links(operation: Operation, names: Names) -> Json:
+    """Where the answer leads; every call that it leads to has one parameter in its path."""
+    links = {
+        name: {"operationId": name, "parameters": {f"path.{names[name][0]}": f"$response.body#{pointer}"}}
+        for name, pointer in operation.links.items()
+    }
+    return {"links": links} if links else {}
 
 
 def _refusals(operation: Operation, schemas: Schemas) -> Json:

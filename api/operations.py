@@ -13,6 +13,7 @@ from starlette.routing import Route
 
 from api.access import admit, caller
 from api.envelope import BodyLimit
+from api.follow_ups import Links
 from api.limits import LimitName
 from api.services import Services
 from pipeline.scopes import Scope
@@ -39,6 +40,7 @@ class Operation:
         headers: JSON Schema of each request header that it heeds.
         kind: Which limit its calls count against; None: they are not counted.
         media: Media type of the answer that has no model.
+        links: Where its answer leads, as in `api.follow_ups`.
     """
 
     handler: Handler
@@ -53,6 +55,7 @@ class Operation:
     headers: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     kind: LimitName | None = "default"
     media: str | None = None
+    links: Links = field(default_factory=dict)
 
     @property
     def codes(self) -> list[str]:
@@ -87,9 +90,10 @@ def operation(  # noqa: PLR0913 - the fields of an `Operation`
     headers: Mapping[str, Mapping[str, object]] = MappingProxyType({}),
     kind: LimitName | None = "default",
     media: str | None = None,
+    links: Links = MappingProxyType({}),
 ) -> Callable[[Handler], Operation]:
     """Declare the function below an `Operation`; the arguments are its fields."""
-    fields = answers, access, body, form, query, refusals, scope, headers, kind, media
+    fields = answers, access, body, form, query, refusals, scope, headers, kind, media, links
     return lambda handler: Operation(handler, summary, *fields)
 
 

@@ -9,7 +9,7 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api import idempotency
+from api import follow_ups, idempotency
 from api.archives import ARCHIVE_UPLOADS
 from api.batch_requests import MAX_KEYS, ArchiveForm, BatchAsked, BatchesQuery, BatchPage, BatchRequest, batch_way_of
 from api.exchange import answer, kind_of, read_form, read_object, read_query, unsupported
@@ -41,6 +41,7 @@ BODY_BYTES: Final = 2 * MAX_KEYS * MAX_KEY_BYTES + SMALL_BODY_BYTES
     ),
     headers={idempotency.HEADER: idempotency.SCHEMA},
     kind="upscale",
+    links=follow_ups.BATCH,
 )
 async def make_batch(request: Request[Services]) -> Response:
     """`POST /v1/batches`."""

@@ -3,6 +3,7 @@
 from starlette.requests import Request
 from starlette.responses import Response
 
+from api import follow_ups
 from api.answers import NewS3Credential, S3Credential, S3CredentialList
 from api.exchange import answer, read_json
 from api.operations import operation
@@ -26,6 +27,7 @@ async def list_credentials(request: Request[Services]) -> Response:
     answers={201: NewS3Credential},
     access="admin",
     body=CredentialRequest,
+    links=follow_ups.CREDENTIAL,
 )
 async def create_credential(request: Request[Services]) -> Response:
     """`POST /v1/admin/s3-credentials`."""

@@ -7,7 +7,7 @@ from pydantic import RootModel
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api import idempotency, preferences
+from api import follow_ups, idempotency, preferences
 from api.answers import UploadAnswer
 from api.arrivals import Asked
 from api.estimates import Estimate
@@ -45,6 +45,7 @@ class Told(RootModel[JobOut | Estimate]):
     refusals=(*_REFUSALS, *_KEYS),
     headers=_HEADERS,
     kind="upscale",
+    links=follow_ups.ANNOUNCED,
 )
 async def announce_upload(request: Request[Services]) -> Response:
     """`POST /v1/uploads`."""
@@ -67,6 +68,7 @@ async def announce_upload(request: Request[Services]) -> Response:
     refusals=(*_REFUSALS, *_KEYS, *_ARRIVALS, *_ESTIMATES),
     headers=_HEADERS | {preferences.HEADER: preferences.SCHEMA},
     kind="upscale",
+    links=follow_ups.JOB,
 )
 async def submit_job(request: Request[Services]) -> Response:
     """`POST /v1/jobs`."""

@@ -3,6 +3,7 @@
 from starlette.requests import Request
 from starlette.responses import Response
 
+from api import follow_ups
 from api.accounts.answers import NewToken, TokenList, TokenOut
 from api.accounts.requests import TokenRequest
 from api.exchange import answer, read_json
@@ -23,6 +24,7 @@ async def list_tokens(request: Request[Services]) -> Response:
     body=TokenRequest,
     refusals=("token_limit_reached",),
     scope="tokens:write",
+    links=follow_ups.TOKEN,
 )
 async def create_token(request: Request[Services]) -> Response:
     """`POST /v1/tokens`."""

@@ -3,6 +3,7 @@
 from starlette.requests import Request
 from starlette.responses import Response
 
+from api import follow_ups
 from api.accounts.answers import UserOut, UserPage
 from api.accounts.requests import AFTER, UserChange, UserRequest, UsersQuery
 from api.exchange import answer, read_json, read_query
@@ -25,6 +26,7 @@ async def list_users(request: Request[Services]) -> Response:
     access="admin",
     body=UserRequest,
     refusals=("account_exists", "password_common"),
+    links=follow_ups.USER,
 )
 async def create_user(request: Request[Services]) -> Response:
     """`POST /v1/admin/users`."""

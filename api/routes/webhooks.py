@@ -3,6 +3,7 @@
 from starlette.requests import Request
 from starlette.responses import Response
 
+from api import follow_ups
 from api.exchange import answer, read_json, read_query
 from api.operations import operation
 from api.services import Services
@@ -38,6 +39,7 @@ async def list_webhooks(request: Request[Services]) -> Response:
     body=WebhookRequest,
     refusals=("webhook_url_refused", "webhook_limit_reached"),
     scope="webhooks:write",
+    links=follow_ups.WEBHOOK,
 )
 async def add_webhook(request: Request[Services]) -> Response:
     """`POST /v1/webhooks`."""

@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 from openapi_spec_validator import validate
 from starlette.routing import Route
@@ -35,9 +36,8 @@ def test_no_address_has_two_routes() -> None:
 
 
 def test_every_call_has_a_name_of_its_own_a_sentence_and_says_who_may_make_it() -> None:
-    operations = [item[method] for item in openapi()["paths"].values() for method in set(item) - {"parameters"}]
-    assert len({operation["operationId"] for operation in operations}) == len(operations)
-    for operation in operations:
+    assert len({operation["operationId"] for operation in operations()}) == len(operations())
+    for operation in operations():
         assert operation["summary"]
         assert "security" in operation
         assert {"413", "500"} <= operation["responses"].keys()
@@ -77,8 +77,7 @@ def test_every_call_stands_on_the_page() -> None:
 
 
 def test_every_answer_with_a_body_says_its_media_type() -> None:
-    operations = [item[method] for item in openapi()["paths"].values() for method in set(item) - {"parameters"}]
-    ok = {made["operationId"]: made["responses"]["200"] for made in operations if "200" in made["responses"]}
+    ok = {made["operationId"]: made["responses"]["200"] for made in operations() if "200" in made["responses"]}
     assert [name for name, said in ok.items() if not said.get("content")] == []
     told = {name: kind for name, said in ok.items() for kind, body in said["content"].items() if not body}
     assert told.items() >= {
@@ -98,7 +97,44 @@ def test_fields_of_a_form_that_are_json_say_so() -> None:
 
 
 def test_no_query_is_said_to_take_null() -> None:
-    operations = [item[method] for item in openapi()["paths"].values() for method in set(item) - {"parameters"}]
-    schemas = [parameter["schema"] for made in operations for parameter in made.get("parameters", ())]
+    schemas = [parameter["schema"] for made in operations() for parameter in made.get("parameters", ())]
     assert schemas
     assert '"null"' not in json.dumps(schemas)
+
+
+def operations() -> list[Any]:
+    return [item[method] for item in openapi()["paths"].values() for method in set(item) - {"parameters"}]
+
+
+def test_every_link_leads_from_an_answer_to_a_call_that_needs_what_it_says() -> None:
+    paths = {
+        made["operationId"]: re.findall(r"{(\w+)}", path)
+        for path, item in openapi()["paths"].items()
+        for made in item.values()
+        if isinstance(made, dict)
+    }
+    links = [
+        (said, link)
+        for made in operations()
+        for said in made["responses"].values()
+        for link in said.get("links", {}).values()
+    ]
+    assert len(links) >= 20
+    for said, link in links:
+        ((where, expression),) = link["parameters"].items()
+        assert [where.removeprefix("path.")] == paths[link["operationId"]]
+        schema: Any = said["content"]["application/json"]["schema"]
+        for part in expression.removeprefix("$response.body#/").split("/"):
+            schema = resolved(schema)["properties"][part]
+        assert resolved(schema)["type"] == "string"
+
+
+def resolved(schema: Any) -> Any:
+    """What a schema refers to; of a union its first, which is a job."""
+    while "$ref" in schema or "anyOf" in schema:
+        schema = (
+            schema["anyOf"][0]
+            if "anyOf" in schema
+            else openapi()["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+        )
+    return schema
