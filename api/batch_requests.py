@@ -44,7 +44,12 @@ class _Wished(BaseModel):
     metadata: Metadata = Field(default_factory=dict)
 
 
-class KeysBatch(_Wished):
+class KeysBatch(
+    _Wished,
+    json_schema_extra={
+        "examples": [{"bucket": "uploads", "keys": ["~alice/trip/a.jpg", "~alice/trip/b.jpg"], "options": {"scale": 2}}]
+    },
+):
     """Uploads of yours, each of which becomes a job with the same wishes."""
 
     bucket: Literal["uploads"]

@@ -144,7 +144,12 @@ class _Request(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
 
 
-class UploadRequest(_Request):
+class UploadRequest(
+    _Request,
+    json_schema_extra={
+        "examples": [{"filename": "photo.jpg", "size_bytes": 240_000, "options": {"scale": 4, "format": "webp"}}]
+    },
+):
     """A file that will be sent to the object store."""
 
     filename: Filename

@@ -47,14 +47,20 @@ class InlineSubmission(_Wished):
     filename: Filename | None = None
 
 
-class RemoteSubmission(_Wished):
+class RemoteSubmission(
+    _Wished,
+    json_schema_extra={"examples": [{"url": "https://example.com/photo.jpg", "options": {"scale": 2}}]},
+):
     """A picture at an address on the public internet, or in a network that the service may reach."""
 
     url: Url
     filename: Filename | None = None
 
 
-class StoredSubmission(_Wished):
+class StoredSubmission(
+    _Wished,
+    json_schema_extra={"examples": [{"bucket": "uploads", "key": "~alice/trip/a.jpg", "options": {"max": 4096}}]},
+):
     """An upload of yours; the job works on a copy of it as it is now."""
 
     bucket: Literal["uploads"]

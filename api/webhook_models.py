@@ -34,7 +34,10 @@ class _Request(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class WebhookRequest(_Request):
+class WebhookRequest(
+    _Request,
+    json_schema_extra={"examples": [{"url": "https://example.com/hook", "events": ["job.succeeded", "job.failed"]}]},
+):
     """Where to send which events; the ends of jobs, if none are named."""
 
     url: WebhookUrl
@@ -65,7 +68,10 @@ class DeliveriesQuery(_Request):
     status: DeliveryStatus | None = None
 
 
-class ReplayRequest(_Request):
+class ReplayRequest(
+    _Request,
+    json_schema_extra={"examples": [{"since": "2026-11-01T00:00:00Z"}]},
+):
     """Of when the failed deliveries are sent again: from `since` and, if it is given, before `until`."""
 
     since: Moment

@@ -56,7 +56,10 @@ class RegisterRequest(_Request):
     password: NewPassword
 
 
-class LoginRequest(_Request):
+class LoginRequest(
+    _Request,
+    json_schema_extra={"examples": [{"email": "alice@example.com", "password": "correct horse battery"}]},
+):
     """Who logs in."""
 
     email: Email
@@ -76,7 +79,12 @@ class PasswordRequest(_Request):
     new_password: NewPassword
 
 
-class TokenRequest(_Request):
+class TokenRequest(
+    _Request,
+    json_schema_extra={
+        "examples": [{"name": "nightly import", "scopes": ["jobs:read", "jobs:write"], "expires_in_days": 90}]
+    },
+):
     """A token for a machine: its name, what it may be used for, and for how many days; null: until it is revoked."""
 
     name: Label

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import validate
 from starlette.routing import Route
 
@@ -138,3 +139,11 @@ def resolved(schema: Any) -> Any:
             else openapi()["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
         )
     return schema
+
+
+def test_examples_are_what_they_are_examples_of() -> None:
+    schemas = {name: schema for name, schema in openapi()["components"]["schemas"].items() if "examples" in schema}
+    assert {"UploadRequest", "RemoteSubmission", "BatchRequest", "TokenRequest"} <= schemas.keys()
+    for schema in schemas.values():
+        for example in schema["examples"]:
+            OAS31Validator(schema | {"components": openapi()["components"]}).validate(example)
