@@ -15,11 +15,15 @@ def commands(page: str) -> str:
     return "\n".join(block for block in blocks if "make up" not in block and ".enlarger/env" not in block)
 
 
+def programs(page: str) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", (CLONE / page).read_text(), re.DOTALL)
+
+
 def prepared(folder: Path) -> Path:
     """A folder with what the commands name."""
     (folder / "infra").symlink_to(CLONE / "infra")
     (folder / "photos").mkdir()
-    for path in (folder / "a.jpg", folder / "photos" / "b.jpg"):
+    for path in (folder / "a.jpg", folder / "photo.jpg", folder / "photos" / "b.jpg"):
         path.write_bytes(encoded(photograph(12, 10)))
     return folder
 
@@ -43,3 +47,16 @@ def test_every_command_of_the_bucket_s_page_works_as_it_stands(enlarger: Deploym
     assert done.returncode == 0, done.stdout + done.stderr
     enlarger.output("holiday/@x2,m-lanczos/b.jpg")
     enlarger.output("holiday/a.jpg.webp")
+
+
+def test_every_program_of_the_readme_and_of_the_sdk_s_page_works_as_it_stands(
+    enlarger: Deployment, tmp_path: Path
+) -> None:
+    folder = prepared(tmp_path)
+    account = "echo a plain sentence | enlarger admin create carol@example.com --password-stdin"
+    assert enlarger.run("bash", "-c", account).returncode == 0
+    for program in (*programs("README.md"), *programs("docs/sdk.md")):
+        done = enlarger.run("python", "-c", program, cwd=folder)
+        assert done.returncode == 0, program + done.stderr
+    made = ["photo-x2.png", "photo-x4.png", "enlarged/photo.webp", "photo-x2.webp", "x2/photo.jpg", "x2/photos/b.jpg"]
+    assert [name for name in made if not (folder / name).is_file()] == []
