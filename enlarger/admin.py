@@ -59,7 +59,7 @@ class Admin(Calls):
     @call
     async def replay(self, letter_id: str) -> Letter:
         """Send a dead message again to where it came from, and discard it."""
-        return read(Letter, await self._ask("POST", f"{_letter_path(letter_id)}/replay"))
+        return read(Letter, await self._ask("POST", f"{_letter_path(letter_id)}/replay", once=True))
 
     @call
     async def discard(self, letter_id: str) -> None:
@@ -108,7 +108,7 @@ class Admin(Calls):
     @call
     async def create_credential(self, user: str) -> Credential:
         """Make an S3 credential for the home of *user*. Tried once: a second try would make a second one."""
-        return read(Credential, await self._ask("POST", "/v1/admin/s3-credentials", waits=(), json={"user": user}))
+        return read(Credential, await self._ask("POST", "/v1/admin/s3-credentials", once=True, json={"user": user}))
 
     @call
     async def revoke_credential(self, access_key: str) -> None:
@@ -119,7 +119,7 @@ class Admin(Calls):
     async def create_user(self, email: str, password: str, *, role: str = "user", owner: str | None = None) -> User:
         """Make an account, of a new owner unless one is named. Tried once: a second try would be refused."""
         body = {"email": email, "password": password, "role": role} | ({} if owner is None else {"owner": owner})
-        return read(User, await self._ask("POST", "/v1/admin/users", waits=(), json=body))
+        return read(User, await self._ask("POST", "/v1/admin/users", once=True, json=body))
 
     @call
     async def sweep(self) -> Sweep:

@@ -31,7 +31,7 @@ from enlarger.login import Login, bearer, expired
 from enlarger.models import Page
 from enlarger.network import Network, Stream
 from enlarger.reading import read
-from enlarger.retries import BACKOFF_SECONDS, CUT, Clock, persist
+from enlarger.retries import BACKOFF_SECONDS, CUT, NEVER_SENT, ONCE, REPEATABLE, Clock, Worth, persist
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -59,28 +59,36 @@ class Calls:
         path: str,
         *,
         waits: tuple[float, ...] = BACKOFF_SECONDS,
+        once: bool = False,
         headers: Mapping[str, str] | None = None,
         **request: Any,  # noqa: ANN401 - what httpx2 takes: json, params, data, files, timeout
     ) -> httpx2.Response:
-        """Ask the service, again after each of *waits* where it is busy or the connection was cut."""
+        """Ask the service, again after each of *waits* where it is busy or the connection was cut.
 
-        async def send(token: str) -> httpx2.Response:
-            sent = {**(headers or {}), **_authorization(token)}
-            response = await self._network.request(method, path, headers=sent, **request)
-            if response.is_error:
-                raise problem(response)
-            return response
+        What may be done *once* only, and carries no `Idempotency-Key` that the service heeds, is asked again only where
+        it cannot have been done. What is deleted is gone also where a try whose answer was lost did it.
+        """
 
         async def attempt() -> httpx2.Response:
             token = await self._bearer.token()
             try:
-                return await send(token)
+                return await self._try(token, method, path, headers or {}, request)
             except EnlargerError as error:
                 if not (expired(error) and await self._bearer.renew(token)):
                     raise
-            return await send(await self._bearer.token())
+            return await self._try(await self._bearer.token(), method, path, headers or {}, request)
 
-        return await self._persist(attempt, waits)
+        wanted = _gone(attempt) if method == "DELETE" else attempt
+        return await self._persist(wanted, waits, ONCE if once else REPEATABLE)
+
+    async def _try(
+        self, token: str, method: str, path: str, headers: Mapping[str, str], request: Mapping[str, Any]
+    ) -> httpx2.Response:
+        sent = {**headers, **_authorization(token)}
+        response = await self._network.request(method, path, headers=sent, **request)
+        if response.is_error:
+            raise problem(response)
+        return response
 
     async def _items(self, kind: type[Page[_T]], path: str, params: Mapping[str, str]) -> AsyncIterator[_T]:
         """Yield what a list holds, page after page as somebody iterates."""
@@ -104,7 +112,7 @@ class Calls:
         self,
         attempt: Callable[[], Awaitable[_T]],
         waits: tuple[float, ...] = BACKOFF_SECONDS,
-        worth: tuple[type[httpx2.RequestError], ...] = CUT,
+        worth: Worth = REPEATABLE,
     ) -> _T:
         sleep, chance = self._network.sleep, self._clock.chance
         return await persist(attempt, sleep=sleep, chance=chance, waits=waits, worth=worth)
@@ -165,3 +173,24 @@ def _method(function: Callable[..., Any], client: object | None) -> Callable[...
 
 def _authorization(token: str) -> dict[str, str]:
     return {"authorization": f"Bearer {token}"}
+
+
+def _gone(attempt: Callable[[], Awaitable[httpx2.Response]]) -> Callable[[], Awaitable[httpx2.Response]]:
+    """*attempt* at a DELETE, for which nothing is missing that a try before, whose answer was lost, has deleted."""
+    lost = False
+
+    async def remembering() -> httpx2.Response:
+        nonlocal lost
+        try:
+            return await attempt()
+        except NEVER_SENT:
+            raise
+        except CUT:
+            lost = True
+            raise
+        except EnlargerError as error:
+            if lost and error.status == httpx2.codes.NOT_FOUND:
+                return httpx2.Response(httpx2.codes.NO_CONTENT)
+            raise
+
+    return remembering

@@ -39,7 +39,7 @@ class Endpoints(Calls):
             description: What you call it.
         """
         body = {"url": url, "description": description} | ({} if events is None else {"events": list(events)})
-        return read(Webhook, await self._ask("POST", "/v1/webhooks", waits=(), json=body))
+        return read(Webhook, await self._ask("POST", "/v1/webhooks", once=True, json=body))
 
     @call
     async def change_webhook(
@@ -65,12 +65,12 @@ class Endpoints(Calls):
     async def rotate_webhook(self, webhook_id: str, *, keep_seconds: int = 86_400) -> Webhook:
         """Make a new `secret`; the one before signs too for *keep_seconds*. Tried once."""
         body = {"keep_seconds": keep_seconds}
-        return read(Webhook, await self._ask("POST", f"{_path(webhook_id)}/rotate", waits=(), json=body))
+        return read(Webhook, await self._ask("POST", f"{_path(webhook_id)}/rotate", once=True, json=body))
 
     @call
     async def ping_webhook(self, webhook_id: str, *, timeout_seconds: float = 30.0) -> Delivery:
         """Have a test message sent once, and return it when it has ended, or as it stands after *timeout_seconds*."""
-        delivery = read(Delivery, await self._ask("POST", f"{_path(webhook_id)}/ping", waits=()))
+        delivery = read(Delivery, await self._ask("POST", f"{_path(webhook_id)}/ping", once=True))
         end = self._clock.now() + timeout_seconds
         while delivery.status == "pending" and self._clock.now() < end:
             await self._network.sleep(LOOK_SECONDS)
@@ -91,13 +91,13 @@ class Endpoints(Calls):
     @call
     async def replay_delivery(self, webhook_id: str, delivery_id: str) -> Delivery:
         """Have one sent again, whatever came of it; its `webhook-id` stays."""
-        return read(Delivery, await self._ask("POST", f"{_path(webhook_id, delivery_id)}/replay"))
+        return read(Delivery, await self._ask("POST", f"{_path(webhook_id, delivery_id)}/replay", once=True))
 
     @call
     async def replay_deliveries(self, webhook_id: str, since: datetime, until: datetime | None = None) -> int:
         """Have all sent again that failed from *since* and before *until* (None: now); how many that are."""
         span: Mapping[str, Any] = {"since": since.isoformat()} | ({} if until is None else {"until": until.isoformat()})
-        return read(Replayed, await self._ask("POST", f"{_path(webhook_id)}/replay", json=span)).replayed
+        return read(Replayed, await self._ask("POST", f"{_path(webhook_id)}/replay", once=True, json=span)).replayed
 
 
 def _path(webhook_id: str, delivery_id: str | None = None) -> str:

@@ -10,10 +10,12 @@ from enlarger.account_models import SignedIn
 from enlarger.errors import EnlargerError, problem
 from enlarger.network import Network
 from enlarger.reading import read
-from enlarger.retries import CUT, NEVER_SENT, Clock, persist
+from enlarger.retries import NEVER_SENT, ONCE, REPEATABLE, Clock, Worth, persist
 
 #: An access token is renewed when it is good for less than this, or for less than a tenth of its life.
 MARGIN_SECONDS: Final = 60.0
+#: Where the token that is shown cannot have been used up by that: one that comes twice ends its session.
+_REFRESH: Final = Worth(NEVER_SENT, REPEATABLE.statuses)
 _EXPIRED: Final = frozenset({"token_invalid", "token_expired"})
 #: How it shows that a session has ended, or that the next refresh token did not arrive.
 _LOST: Final = frozenset({"refresh_invalid", "service_unreachable"})
@@ -145,7 +147,7 @@ class Session:
         async def change() -> None:
             await self._freshen()
             body, asked_at = {"current_password": current, "new_password": new}, self._clock.now()
-            answer = await self._post("password", body, waits=(), token=self._access)
+            answer = await self._post("password", body, token=self._access, worth=ONCE)
             self._password = self._password and new
             await self._take(answer, asked_at)
 
@@ -175,8 +177,7 @@ class Session:
         asked_at = self._clock.now()
         if self._refresh_token:
             try:
-                # tried again only where it cannot have arrived: a token that comes twice ends its session
-                answer = await self._post("refresh", {"refresh_token": self._refresh_token}, worth=NEVER_SENT)
+                answer = await self._post("refresh", {"refresh_token": self._refresh_token}, worth=_REFRESH)
             except EnlargerError as error:
                 if not self._password or error.code not in _LOST:
                     raise
@@ -198,8 +199,7 @@ class Session:
         body: Mapping[str, str],
         *,
         token: str = "",
-        worth: tuple[type[httpx2.RequestError], ...] = CUT,
-        **tries: Any,  # noqa: ANN401 - `waits`, where it is not tried as others are
+        worth: Worth = REPEATABLE,
     ) -> httpx2.Response:
         headers = {"authorization": f"Bearer {token}"} if token else {}
 
@@ -210,7 +210,7 @@ class Session:
             return answer
 
         sleep, chance = self._network.sleep, self._clock.chance
-        return await persist(attempt, sleep=sleep, chance=chance, worth=worth, **tries)
+        return await persist(attempt, sleep=sleep, chance=chance, worth=worth)
 
 
 def expired(error: EnlargerError) -> bool:

@@ -12,8 +12,7 @@ from enlarger.errors import EnlargerError
 
 #: Waits between tries; one try more than there are waits.
 BACKOFF_SECONDS: Final = (0.25, 0.5, 1.0, 2.0, 4.0)
-BUSY_STATUSES: Final = frozenset({429, 503})
-#: What has this status as well, but not for less than a day: whoever asks wants to hear of it.
+#: What is answered as one who is busy does, but not for less than a day: whoever asks wants to hear of it.
 USED_UP: Final = "quota_exceeded"
 #: An earlier try of the same request, whose connection was lost, is not done yet.
 UNDER_WAY: Final = "idempotency_in_flight"
@@ -21,6 +20,20 @@ NEVER_SENT: Final = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTime
 CUT: Final = (httpx2.NetworkError, httpx2.TimeoutException, httpx2.RemoteProtocolError)
 
 _T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Worth:
+    """After what a request is worth another try: failures of the network, and statuses."""
+
+    failures: tuple[type[httpx2.RequestError], ...]
+    statuses: frozenset[int]
+
+
+#: For what may be done twice: it changes nothing, comes to the same, or carries a key that makes it once.
+REPEATABLE: Final = Worth(CUT, frozenset({429, 503}))
+#: For what may not: only what cannot have been done.
+ONCE: Final = Worth(NEVER_SENT, frozenset({429}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,20 +59,20 @@ async def persist(
     sleep: Callable[[float], Awaitable[None]],
     chance: Callable[[], float],
     waits: tuple[float, ...] = BACKOFF_SECONDS,
-    worth: tuple[type[httpx2.RequestError], ...] = CUT,
+    worth: Worth = REPEATABLE,
 ) -> _T:
     """Await *attempt* until it answers, at most once more than there are *waits*.
 
-    A busy answer (429, 503) is worth another try, and so is a cut connection: what makes something carries a key that
-    makes it once. A wait is the server's `Retry-After` or the next of *waits*, lengthened by up to a quarter so that
-    many clients do not come back at once.
+    A busy answer (429, 503) is worth another try, and so is a cut connection, unless *worth* says less. A wait is the
+    server's `Retry-After` or the next of *waits*, lengthened by up to a quarter so that many clients do not come back
+    at once.
 
     Args:
         attempt: Makes one try.
         sleep: Lets so many seconds pass.
         chance: A number in [0, 1).
         waits: Seconds between tries.
-        worth: After which failures of the network there is another try.
+        worth: After what there is another try.
 
     Raises:
         EnlargerError: `service_unreachable` when the last try found no server, else what *attempt* raised.
@@ -67,12 +80,12 @@ async def persist(
     for wait in waits:
         try:
             return await attempt()
-        except worth:
+        except worth.failures:
             seconds = wait
         except httpx2.RequestError as error:
             raise unreachable(error) from error
         except EnlargerError as error:
-            busy = error.status in BUSY_STATUSES and error.code != USED_UP
+            busy = error.status in worth.statuses and error.code != USED_UP
             if not busy and error.code != UNDER_WAY:
                 raise
             seconds = error.retry_after_seconds or wait

@@ -29,7 +29,7 @@ class Tokens(Calls):
         """
         given = {"name": name, "scopes": scopes, "expires_in_days": expires_in_days}
         body = {field: value for field, value in given.items() if value is not None}
-        return read(NewToken, await self._ask("POST", "/v1/tokens", waits=(), json=body))
+        return read(NewToken, await self._ask("POST", "/v1/tokens", once=True, json=body))
 
     @call
     async def revoke_token(self, token_id: str) -> None:
