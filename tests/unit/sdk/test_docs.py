@@ -47,6 +47,12 @@ def test_an_example_works_as_it_stands(folder: Path, page: str, block: int, made
     assert [name for name in made if not (folder / name).is_file()] == []
 
 
+def test_the_example_of_the_package_works_as_it_stands(folder: Path) -> None:
+    _, _, program = (enlarger.__doc__ or "").partition("import enlarger")
+    exec(f"import enlarger{program}".replace("...", TOKEN), {})  # noqa: S102 - our own
+    assert {"photo-x4.png", "photo-x4.jpg"} <= {path.name for path in folder.iterdir()}
+
+
 def test_no_example_is_left_out() -> None:
     assert [len(blocks(page)) for page in ("README.md", "docs/sdk.md")] == [1, 5]
 
