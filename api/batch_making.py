@@ -108,9 +108,7 @@ class BatchMaker:
             return await self._items(turn.owner, turn.asked, turn, present), ()
         async with self._surveys:
             archive = await asyncio.to_thread(survey, turn.asked.file.file, picture_bytes=self._max_bytes)
-        entries = archive.entries
-        items = [Item(one.name, one.info.file_size, partial(_unpacked, archive, one, turn.asked)) for one in entries]
-        return items, archive.refused
+        return [_item_of(archive, entry, turn.asked) for entry in archive.entries], archive.refused
 
     async def _items(self, owner: str, asked: JsonBatch, turn: _Turn, present: Batch | None) -> list[Item]:
         """What is to be made of; where the batch is there already, of the same."""
@@ -194,6 +192,10 @@ async def _all(sends: Iterable[Awaitable[None]]) -> None:
 @asynccontextmanager
 async def _here(arrival: Arrival) -> AsyncIterator[Arrival]:
     yield arrival
+
+
+def _item_of(archive: Archive, entry: Entry, asked: ArchiveForm) -> Item:
+    return Item(entry.name, entry.info.file_size, partial(_unpacked, archive, entry, asked))
 
 
 @asynccontextmanager

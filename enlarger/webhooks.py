@@ -17,6 +17,7 @@ from pydantic import Field, ValidationError
 from standardwebhooks import Webhook, WebhookVerificationError
 from standardwebhooks.webhooks import EmptyWebhookSecretError
 
+from enlarger.batch_models import Batch
 from enlarger.errors import EnlargerError
 from enlarger.models import Answer, Job
 
@@ -36,6 +37,16 @@ class Event(Answer):
             return Job.model_validate(self.data)
         except ValidationError as error:
             raise _invalid(f"{self.type} tells of no job") from error
+
+    @property
+    def batch(self) -> Batch:
+        """The batch that `batch.completed` tells of; raises `EnlargerError` (`webhook_invalid`) for other events."""
+        if self.type != "batch.completed":
+            raise _invalid(f"{self.type} tells of no batch")
+        try:
+            return Batch.model_validate(self.data)
+        except ValidationError as error:
+            raise _invalid("it tells of no batch") from error
 
 
 def verify(body: bytes, headers: Mapping[str, str], secret: str) -> Event:

@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -78,3 +79,24 @@ def test_message_with_a_changed_body_is_refused(body: bytes) -> None:
 @pytest.mark.parametrize("body", [b"[]", b"{}", b"no json", b'"text"'])
 def test_signed_message_that_is_no_event_is_refused(body: bytes) -> None:
     assert refused(body, headers(body)) == "webhook_invalid"
+
+
+BATCH = {"id": "batch_1", "status": "completed", "total": 2, "counts": {"succeeded": 1, "failed": 1}}
+
+
+def batch_message(data: dict[str, Any], type_: str = "batch.completed") -> bytes:
+    return json.dumps({"type": type_, "timestamp": "2026-01-01T00:00:00Z", "data": data}).encode()
+
+
+def test_message_of_a_batch_holds_the_batch() -> None:
+    body = batch_message(BATCH)
+    batch = verify(body, headers(body), SECRET).batch
+    assert (batch.id, batch.completed, batch.succeeded) == ("batch_1", True, False)
+
+
+@pytest.mark.parametrize("body", [batch_message(BATCH, "job.succeeded"), batch_message({}), BODY])
+def test_message_that_tells_of_no_batch_is_refused_where_one_is_asked_for(body: bytes) -> None:
+    event = verify(body, headers(body), SECRET)
+    with pytest.raises(EnlargerError) as caught:
+        assert event.batch
+    assert caught.value.code == "webhook_invalid"
