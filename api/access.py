@@ -2,6 +2,7 @@
 
 from typing import Final
 
+import structlog
 from starlette.requests import Request
 
 from api.services import Services
@@ -10,6 +11,8 @@ from pipeline.ports.documents import Token
 from pipeline.scopes import SCOPES
 
 _MAX_TOKEN: Final = 1024
+
+log = structlog.get_logger()
 
 
 async def admit(request: Request[Services], *, admin: bool, scope: str) -> Token:
@@ -24,19 +27,21 @@ async def admit(request: Request[Services], *, admin: bool, scope: str) -> Token
     if scheme.lower() == "bearer" and 0 < len(given) <= _MAX_TOKEN:
         known = await request.state["callers"].of(given.strip())
     if known is None:
+        log.info("access.refused", code="token_invalid", method=request.scope.get("method"))
         raise PipelineError(
             "This needs a valid token.",
             code="token_invalid",
             hint="Send the header Authorization: Bearer TOKEN; `make up` wrote one into .enlarger/env.",
         )
     if admin and known.role != "admin":
-        raise _forbidden("This token may not do that.", "Use a token of role admin.")
+        raise _forbidden(known, "admin", "This token may not do that.", "Use a token of role admin.")
     if scope in SCOPES and scope not in known.granted:
-        raise _forbidden(f"This token lacks the scope {scope}.", "Use a token that has it.")
+        raise _forbidden(known, scope, f"This token lacks the scope {scope}.", "Use a token that has it.")
     return known
 
 
-def _forbidden(detail: str, hint: str) -> PipelineError:
+def _forbidden(known: Token, needed: str, detail: str, hint: str) -> PipelineError:
+    log.warning("access.refused", code="token_forbidden", owner=known.owner, token_id=known.id, needed=needed)
     return PipelineError(detail, code="token_forbidden", hint=hint)
 
 

@@ -16,11 +16,13 @@ from pipeline.errors import PipelineError
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 HEADERS: Final = {
     "cache-control": "no-store",
-    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+    "content-security-policy": "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "cross-origin-resource-policy": "same-origin",
     "referrer-policy": "no-referrer",
     "x-content-type-options": "nosniff",
 }
+#: Told by those who are called by an https address (RFC 6797); a year.
+TRANSPORT: Final = {"strict-transport-security": "max-age=31536000"}
 
 log = structlog.get_logger()
 
@@ -43,7 +45,7 @@ class Envelope:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                _stamp(MutableHeaders(scope=message), scope["request_id"])
+                _stamp(MutableHeaders(scope=message), scope)
                 _tell(MutableHeaders(scope=message), scope.get("limits", {}))
             await send(message)
 
@@ -70,9 +72,10 @@ def _tell(headers: MutableHeaders, limits: Mapping[str, str]) -> None:
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
 
 
-def _stamp(headers: MutableHeaders, request_id: str) -> None:
-    headers["x-request-id"] = request_id
-    for name, value in HEADERS.items():
+def _stamp(headers: MutableHeaders, scope: Scope) -> None:
+    headers["x-request-id"] = scope["request_id"]
+    secure = scope["state"]["public_url"].startswith("https://")
+    for name, value in (HEADERS | TRANSPORT if secure else HEADERS).items():
         headers.setdefault(name, value)
 
 
