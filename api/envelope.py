@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, Final
 
 import structlog
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -45,8 +45,7 @@ class Envelope:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                _stamp(MutableHeaders(scope=message), scope)
-                _tell(MutableHeaders(scope=message), scope.get("limits", {}))
+                _stamp(message, scope)
             await send(message)
 
         with structlog.contextvars.bound_contextvars(request_id=scope["request_id"]):
@@ -62,21 +61,26 @@ class Envelope:
 
 
 def _request_id(scope: Scope) -> str:
-    given = Headers(scope=scope).get("x-request-id", "")
+    given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"").decode("latin-1")
     return given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
 
 
-def _tell(headers: MutableHeaders, limits: Mapping[str, str]) -> None:
-    """Behind what a refusal says of other limits: both headers are lists."""
-    for name, value in limits.items():
-        headers[name] = f"{headers[name]}, {value}" if name in headers else value
-
-
-def _stamp(headers: MutableHeaders, scope: Scope) -> None:
-    headers["x-request-id"] = scope["request_id"]
+def _stamp(message: Message, scope: Scope) -> None:
+    """Add what the answer does not say itself: on the raw pairs, since every poll passes here."""
+    given = message.setdefault("headers", [])
+    present = {name for name, _ in given}
     secure = scope["state"]["public_url"].startswith("https://")
-    for name, value in (HEADERS | TRANSPORT if secure else HEADERS).items():
-        headers.setdefault(name, value)
+    told = _raw({"x-request-id": scope["request_id"], **scope.get("limits", {})})  # limits are lists: all lines count
+    ours = _EVERYWHERE_SECURE if secure else _EVERYWHERE
+    message["headers"] = [*given, *told, *(pair for pair in ours if pair[0] not in present)]
+
+
+def _raw(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+
+
+_EVERYWHERE: Final = _raw(HEADERS)
+_EVERYWHERE_SECURE: Final = _raw(HEADERS | TRANSPORT)
 
 
 class BodyLimit:

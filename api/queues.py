@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
@@ -24,8 +25,10 @@ from pipeline.wire import JobOut, Queue, Wire
 COUNTED: Final = 1000
 #: The pace of a lane is that of so many jobs.
 PASSAGES: Final = 50
-#: What is known of a lane holds for so long.
+#: What is known of a lane, and of a place in it, holds for so long.
 CACHED_SECONDS: Final = 2.0
+#: Of so many jobs the place is remembered.
+PLACES: Final = 4096
 #: A job can be read without the bus: it gets so long to say something of the lane.
 BUS_SECONDS: Final = 1.0
 
@@ -41,6 +44,15 @@ class Why(Wire):
     queue: Queue | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """How many stood before a job at a moment."""
+
+    at: datetime
+    rev: int
+    ahead: int
+
+
 class Queues:
     """Tells of jobs what they wait for."""
 
@@ -50,6 +62,7 @@ class Queues:
         self._clock = clock
         self._asking = asyncio.Lock()
         self._scenes: dict[Lane, tuple[datetime, Scene]] = {}
+        self._places: dict[str, _Place] = {}
 
     async def listed(self, job: Job, shown: JobOut) -> JobOut:
         """*shown* with what the job waits for, without its place, which costs a question for each job."""
@@ -57,8 +70,8 @@ class Queues:
 
     async def told(self, job: Job, shown: JobOut) -> JobOut:
         """*shown* with what the job waits for and, where it is queued, its place and when it will have ended."""
-        queue = await self._queue(job)
-        return (await self.listed(job, shown)).model_copy(update={"queue": queue})
+        queue, reason = await self._queue(job), await self._reason(job)
+        return shown.model_copy(update={"queue": queue, "status_reason": reason})
 
     async def prospect(
         self, owner: str, effective: Mapping[str, Any], *, ephemeral: bool = False
@@ -86,9 +99,20 @@ class Queues:
             return None
         if job.queued_at is None:
             return Queue(lane=job.lane)
-        ahead = await self._documents.jobs.ahead(job, limit=COUNTED)
+        ahead = await self._ahead(job)
         forecast = _forecast(job, ahead, await self._scene(job.lane), now=self._clock())
         return _queue(job.lane, ahead, forecast)
+
+    async def _ahead(self, job: Job) -> int:
+        """How many stand before *job*, counted once in a while however often somebody asks."""
+        now, known = self._clock(), self._places.get(job.id)
+        if known is not None and known.rev == job.rev and (now - known.at).total_seconds() < CACHED_SECONDS:
+            return known.ahead
+        ahead = await self._documents.jobs.ahead(job, limit=COUNTED)
+        if len(self._places) >= PLACES:
+            self._places.clear()
+        self._places[job.id] = _Place(now, job.rev, ahead)
+        return ahead
 
     async def _scene(self, lane: Lane) -> Scene:
         async with self._asking:

@@ -1,7 +1,7 @@
 """The job as users see it: in answers of the API and in webhook bodies. Names here are promises."""
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -92,6 +92,9 @@ class JobOut(Wire):
     @classmethod
     def of(cls, job: Job, *, public_url: str, progress: Progress | None = None) -> "JobOut":
         """Show *job* without what is ours alone (owner, lease, webhook)."""
-        shown: dict[str, Any] = {name: getattr(job, name) for name in cls.model_fields.keys() & Job.model_fields.keys()}
+        shown: dict[str, Any] = {name: getattr(job, name) for name in _SHOWN}
         queue = Queue(lane=job.lane) if job.status is Status.QUEUED else None
         return cls(**shown, progress=progress, queue=queue, urls=Urls.of(job.id, public_url))
+
+
+_SHOWN: Final = tuple(JobOut.model_fields.keys() & Job.model_fields.keys())

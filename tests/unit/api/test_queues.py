@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
+from api import queues
+from api.queues import CACHED_SECONDS
 from api.reasons import REASONS
 from pipeline.errors import CODES, storage_unavailable
-from pipeline.job import JobOptions, Status
+from pipeline.job import Job, JobOptions, Status
 from pipeline.topology import BULK, INTERACTIVE
 from tests.unit.api.conftest import NOW, World, later
 
@@ -223,3 +225,34 @@ def test_the_lane_is_asked_once_for_many_jobs(world: World, monkeypatch: pytest.
 
 def test_every_reason_stands_on_the_page() -> None:
     assert [code for code in REASONS if f"`{code}`" not in PAGE] == []
+
+
+def test_a_place_is_counted_once_in_a_while_however_often_it_is_asked_for(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = world.add_job(queued_at=NOW)
+    counted: list[str] = []
+    ahead = world.jobs.ahead
+
+    async def counting(asked: Job, *, limit: int) -> int:
+        counted.append(asked.id)
+        return await ahead(asked, limit=limit)
+
+    monkeypatch.setattr(world.jobs, "ahead", counting)
+    for _ in range(5):
+        assert world.alice.get(f"/v1/jobs/{job.id}").json()["queue"]["position"] == 0
+    assert counted == [job.id]
+    world.jobs.jobs[job.id] = job.model_copy(update={"rev": 2})  # another run: another place
+    world.alice.get(f"/v1/jobs/{job.id}")
+    world.now = later(seconds=CACHED_SECONDS)
+    world.alice.get(f"/v1/jobs/{job.id}")
+    assert counted == [job.id] * 3
+
+
+def test_places_that_nobody_asks_for_any_more_are_forgotten(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queues, "PLACES", 2)
+    assert world.app is not None
+    known = world.app.app_state["queues"]._places
+    for _ in range(5):
+        world.alice.get(f"/v1/jobs/{world.add_job(queued_at=NOW).id}")
+        assert len(known) <= 2
