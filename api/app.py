@@ -76,6 +76,7 @@ TABLE: Final = (
     resource("/v1/jobs/{job_id}/cancel", POST=reading.cancel_job),
     resource("/v1/jobs/{job_id}/retry", POST=reading.retry_job),
     resource("/v1/jobs/{job_id}/preview", POST=previews.preview_job),
+    resource("/v1/jobs/{job_id}/thumbnail", GET=previews.read_thumbnail),
     resource("/v1/batches", GET=batches.list_batches, POST=batches.make_batch, limit=batches.body_limit),
     resource("/v1/batches/{batch_id}", GET=batches.read_batch),
     resource("/v1/batches/{batch_id}/manifest", GET=batches.read_manifest),

@@ -32,10 +32,15 @@ Asked: TypeAlias = SubmissionForm | JsonSubmission
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A picture that is here, as bytes or as an object of the bucket `uploads`, and what is wished of it."""
+    """A picture that is here, as bytes or as an object of *bucket*, and what is wished of it.
+
+    *bare*: what the object's metadata wishes is not.
+    """
 
     wanted: UploadRequest
     picture: BinaryIO | ObjectInfo
+    bucket: str = UPLOADS_BUCKET
+    bare: bool = False
 
 
 class Arrivals:

@@ -32,6 +32,7 @@ from api.previews import Previews
 from api.progress import LiveProgress
 from api.queues import Queues
 from api.submissions import Submissions
+from api.thumbnails import Thumbnails
 from api.webhooks import Webhooks
 from pipeline.clock import Clock
 from pipeline.egress import Egress
@@ -62,6 +63,7 @@ class Services(TypedDict):
     patience: Patience
     estimates: Estimates
     previews: Previews
+    thumbnails: Thumbnails
     progress: LiveProgress
     live: Hub
     crowds: Crowds
@@ -136,6 +138,7 @@ async def wire(  # noqa: PLR0913 - the ports, and what differs between installat
         patience=Patience(documents.jobs, pause=pause),
         estimates=estimates,
         previews=Previews(objects, submissions, estimates),
+        thumbnails=Thumbnails(documents.jobs, objects, submissions, clock),
         arrivals=arrivals,
         progress=progress,
         live=live,

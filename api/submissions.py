@@ -59,7 +59,7 @@ class Submissions:
 
     async def announce(self, owner: str, wanted: UploadRequest, making: Making) -> Announced:
         """Store a job that waits for its file; raises `model_unknown` or `quota_exceeded`."""
-        job = await self._job(owner, wanted, making)
+        job, _ = await self._job(owner, wanted, making)
         key, size = job.source.key, wanted.size_bytes
         form = self._presigner.form(
             key, size_bytes=size, content_type=wanted.content_type, expires_seconds=UPLOAD_SECONDS
@@ -73,9 +73,9 @@ class Submissions:
         Raises:
             PipelineError: `model_unknown`, `quota_exceeded`, or `storage_unavailable`, and then the job has failed.
         """
-        job = await self._job(owner, arrival.wanted, making)
+        job, fresh = await self._job(owner, arrival.wanted, making)
         try:
-            if not making.known or await self._unsent(job):
+            if fresh or (making.known and await self._unsent(job)):
                 await self._send(arrival, job.source.key)
         except Exception as error:
             log.warning("upload.failed", job_id=job.id, error=repr(error))
@@ -87,14 +87,14 @@ class Submissions:
 
     async def lose(self, owner: str, wanted: UploadRequest, making: Making, error: PipelineError) -> None:
         """Store a job that has failed already: what was to become its picture could not be had."""
-        job = await self._job(owner, wanted, making)
+        job, _ = await self._job(owner, wanted, making)
         if job.status is Status.AWAITING_UPLOAD:
             await end(self._documents.jobs, self._relay, fail(job, self._clock(), error))
 
-    async def _job(self, owner: str, wanted: UploadRequest, making: Making) -> Job:
-        """The job that is made, or was by a try that nobody heard the end of."""
+    async def _job(self, owner: str, wanted: UploadRequest, making: Making) -> tuple[Job, bool]:
+        """The job that is made, and true; or that of a try that nobody heard the end of, or of one at this moment."""
         known = await self._documents.jobs.get(making.id) if making.known else None
-        return known or await self._insert(owner, wanted, making)
+        return (known, False) if known else await self._insert(owner, wanted, making)
 
     async def _unsent(self, job: Job) -> bool:
         """Whether the picture has yet to be sent; one that comes to a failed job starts a new run."""
@@ -109,12 +109,13 @@ class Submissions:
     async def _send(self, arrival: Arrival, key: str) -> None:
         picture = arrival.picture
         if isinstance(picture, ObjectInfo):
-            await self._objects.copy(UPLOADS_BUCKET, picture.key, key, if_match=picture.etag)
+            bucket, to = arrival.bucket, UPLOADS_BUCKET
+            await self._objects.copy(bucket, picture.key, key, if_match=picture.etag, to_bucket=to, bare=arrival.bare)
             return
         content_type = arrival.wanted.content_type or "application/octet-stream"
         await self._objects.put(UPLOADS_BUCKET, key, picture, content_type=content_type)
 
-    async def _insert(self, owner: str, wanted: UploadRequest, making: Making) -> Job:
+    async def _insert(self, owner: str, wanted: UploadRequest, making: Making) -> tuple[Job, bool]:
         now = self._clock()
         if wanted.options.model is not None:
             refuse_unknown_model(wanted.options.model, await live_reports(self._documents.workers, now))
@@ -134,9 +135,10 @@ class Submissions:
             ephemeral=wanted.ephemeral,
         )
         async with self._allowances.admitted(owner, submission(wanted.size_bytes)):
-            await self._documents.jobs.insert(job)
+            if not await self._documents.jobs.insert(job):
+                return await self._documents.jobs.get(making.id) or job, False
         log.info("job.announced", job_id=making.id, bytes=wanted.size_bytes)
-        return job
+        return job, True
 
 
 def _not_stored() -> PipelineError:

@@ -65,6 +65,7 @@ CODES: Final[dict[str, HTTPStatus]] = {
     "source_superseded": HTTPStatus.CONFLICT,
     "storage_unavailable": HTTPStatus.SERVICE_UNAVAILABLE,
     "streams_exhausted": HTTPStatus.TOO_MANY_REQUESTS,
+    "thumbnail_failed": HTTPStatus.UNPROCESSABLE_ENTITY,
     "token_invalid": HTTPStatus.UNAUTHORIZED,
     "token_forbidden": HTTPStatus.FORBIDDEN,
     "token_limit_reached": HTTPStatus.CONFLICT,

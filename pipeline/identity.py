@@ -37,6 +37,13 @@ def job_in(batch_id: str, position: int) -> str:
     return f"job_{ULID(bytes(ulid)[:6] + digest[:10])}"
 
 
+def job_that(does: str, since: datetime) -> str:
+    """The id of the one job that does what *does* says, as old as *since*; who knows not all of it cannot guess it."""
+    oldest = first_job_id(since).removeprefix("job_")
+    digest = hashlib.sha256(f"{does}\n{oldest}".encode()).digest()
+    return f"job_{ULID(bytes(ULID.from_str(oldest))[:6] + digest[:10])}"
+
+
 def event_id(job_id: str, run: int, type_: str) -> str:
     """The id of one event: the same for every relay and redelivery, so receivers can drop repeats."""
     return f"evt_{job_id.removeprefix('job_')}_{run}_{type_.removeprefix('job.')}"

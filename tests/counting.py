@@ -83,9 +83,11 @@ class CountedObjects:
             if_absent=if_absent,
         )
 
-    async def copy(self, bucket: str, key: str, to_key: str, *, if_match: str) -> None:
+    async def copy(
+        self, bucket: str, key: str, to_key: str, *, if_match: str, to_bucket: str | None = None, bare: bool = False
+    ) -> None:
         self.seen["copy"] += 1
-        await self._objects.copy(bucket, key, to_key, if_match=if_match)
+        await self._objects.copy(bucket, key, to_key, if_match=if_match, to_bucket=to_bucket, bare=bare)
 
     async def delete(self, bucket: str, key: str) -> None:
         self.seen["delete"] += 1

@@ -4,12 +4,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api import idempotency, preferences
-from api.exchange import read_json
-from api.jobs import find
+from api.downloads import download
+from api.exchange import answer, read_json, read_query
+from api.jobs import find, show
 from api.operations import operation
 from api.previews import PreviewRequest
 from api.routes.submitting import ended_or_accepted
 from api.services import Services
+from api.thumbnails import WAIT_SECONDS, ThumbnailQuery, thumbnail_of
 from pipeline.wire import JobOut
 
 
@@ -37,3 +39,25 @@ async def preview_job(request: Request[Services]) -> Response:
         else:
             made = await services["previews"].make(job, asked.wishes, making)
     return await ended_or_accepted(request, made, making)
+
+
+@operation(
+    "See the upload or the output of a job small, as WebP; 202 while the picture is still being made",
+    answers={200: None, 202: JobOut, 206: None, 304: None},
+    query=ThumbnailQuery,
+    refusals=(
+        *("job_not_found", "object_missing", "object_changed", "image_empty", "model_unknown"),
+        *("job_not_finished", "output_expired", "range_unsatisfiable", "thumbnail_failed"),
+    ),
+    kind="status",
+)
+async def read_thumbnail(request: Request[Services]) -> Response:
+    """`GET /v1/jobs/{job_id}/thumbnail`."""
+    services, wanted = request.state, read_query(request, ThumbnailQuery)
+    job = await find(services["documents"].jobs, request.user.owner, request.path_params["job_id"])
+    made = await services["patience"].ended(await services["thumbnails"].job(job, wanted), WAIT_SECONDS)
+    if made.terminal:
+        return await download(request, thumbnail_of(made), attached=False)
+    shown = show(made, services["progress"], public_url=services["public_url"])
+    told = await services["queues"].told(made, shown)
+    return answer(told, 202, {"location": shown.urls.self, "retry-after": "1"})

@@ -54,9 +54,11 @@ class MemoryObjects:
         self.stored[bucket, key] = (info, data)
         return etag
 
-    async def copy(self, bucket: str, key: str, to_key: str, *, if_match: str) -> None:
+    async def copy(
+        self, bucket: str, key: str, to_key: str, *, if_match: str, to_bucket: str | None = None, bare: bool = False
+    ) -> None:
         info, body = await self.read(bucket, key, if_match=if_match)
-        await self.put(bucket, to_key, body, content_type="", metadata=info.metadata)
+        await self.put(to_bucket or bucket, to_key, body, content_type="", metadata={} if bare else info.metadata)
 
     async def delete(self, bucket: str, key: str) -> None:
         self.stored.pop((bucket, key), None)

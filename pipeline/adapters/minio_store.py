@@ -139,11 +139,14 @@ class MinioObjects:
             raise PreconditionError(key) from error  # S3 calls it missing: the version that was seen is gone
         return answer.headers["etag"].strip('"')
 
-    async def copy(self, bucket: str, key: str, to_key: str, *, if_match: str) -> None:
+    async def copy(
+        self, bucket: str, key: str, to_key: str, *, if_match: str, to_bucket: str | None = None, bare: bool = False
+    ) -> None:
         """See `ObjectStore.copy`."""
         source = {"x-amz-copy-source": f"/{bucket}/{quote(key, safe='/~')}"}
         source["x-amz-copy-source-if-match"] = f'"{if_match}"'
-        answer = await self._send("PUT", bucket, to_key, headers=source)
+        source["x-amz-metadata-directive"] = "REPLACE" if bare else "COPY"
+        answer = await self._send("PUT", to_bucket or bucket, to_key, headers=source)
         if b"<Error>" in answer.content:  # S3 answers 200 at its head and may fail behind it
             raise storage_unavailable("objects, a copy broke off")
 

@@ -81,8 +81,18 @@ class ObjectStore(Protocol):
             KeyRefusedError: Nothing of this name can be there.
         """
 
-    async def copy(self, bucket: str, key: str, to_key: str, *, if_match: str) -> None:
-        """Copy one version of an object, with its metadata, to another key of its bucket, within the store.
+    async def copy(
+        self, bucket: str, key: str, to_key: str, *, if_match: str, to_bucket: str | None = None, bare: bool = False
+    ) -> None:
+        """Copy one version of an object to another key, within the store.
+
+        Args:
+            bucket: Where it is.
+            key: Its name there.
+            to_key: The name of the copy.
+            if_match: The ETag that it must have.
+            to_bucket: Where the copy goes; None: into the same bucket.
+            bare: Leave its metadata behind.
 
         Raises:
             ObjectMissingError: There is no such object.

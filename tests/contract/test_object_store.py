@@ -304,6 +304,17 @@ async def test_a_copy_has_the_bytes_and_the_metadata_of_its_source(store: Opened
     assert (body, info.metadata["up-scale"]) == (b"body", "2")
 
 
+async def test_a_bare_copy_leaves_the_metadata_behind_and_may_go_to_another_bucket(store: Opened) -> None:
+    source, copy = store.key("é a+b%2F.png"), store.key("copy")
+    about = {"up-job": "job_1", "up-scale": "2"}
+    etag = await store.processors.put("outputs", source, b"body", content_type="image/png", metadata=about)
+    await store.api.copy("outputs", source, copy, if_match=etag, to_bucket="uploads", bare=True)
+    info, body = await store.ingest.read("uploads", copy)
+    assert (body, {name for name in info.metadata if name.startswith("up-")}) == (b"body", set())
+    with pytest.raises(PreconditionError):
+        await store.api.copy("outputs", source, copy, if_match="0" * 32, to_bucket="uploads", bare=True)
+
+
 async def test_nothing_is_copied_but_the_version_that_was_seen(store: Opened) -> None:
     with pytest.raises(ObjectMissingError):
         await store.api.copy("uploads", store.key("never"), store.key("copy"), if_match="0" * 32)

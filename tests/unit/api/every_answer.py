@@ -14,7 +14,7 @@ from pipeline.consumer import DeadLetter
 from pipeline.endpoints import judge
 from pipeline.errors import storage_unavailable as away
 from pipeline.events import Message
-from pipeline.job import Status
+from pipeline.job import Failure, Status
 from pipeline.retention import RETENTION_SUBJECT
 from pipeline.topology import dead_subject
 from tests.unit.api import hooks
@@ -25,6 +25,8 @@ from tests.unit.api.test_batch_archives import LARGE
 from tests.unit.api.test_batch_ways import below, know
 from tests.unit.api.test_estimates import ask, png
 from tests.unit.api.test_idempotency import hold, inline
+from tests.unit.api.test_previews import uploaded
+from tests.unit.api.test_thumbnails import finishing
 
 Ask = Callable[[World], httpx2.Response]
 ANSWERS: dict[str, Ask] = {}
@@ -237,6 +239,13 @@ def registration_closed(world: World) -> httpx2.Response:
 def storage_unavailable(world: World) -> httpx2.Response:
     failing(world.jobs, "get", away("documents"))
     return world.alice.get(NO_JOB)
+
+
+@answers
+def thumbnail_failed(world: World) -> httpx2.Response:
+    broken = Failure(code="image_corrupt", detail="It is broken.", hint="Send another.")
+    world.meanwhile = finishing(world, status=Status.FAILED, error=broken, outputs=())
+    return world.alice.get(f"/v1/jobs/{uploaded(world).id}/thumbnail")
 
 
 def full(code: str, path: str, most: int, body: dict[str, object]) -> None:

@@ -80,6 +80,7 @@ ROWS: Mapping[str, Row] = {
     "POST /v1/jobs/{job_id}/cancel": theirs("job_not_found", of={"job_id": "queued"}),
     "POST /v1/jobs/{job_id}/retry": theirs("job_not_found", of={"job_id": "failed"}),
     "POST /v1/jobs/{job_id}/links": theirs("job_not_found", json={}),
+    "GET /v1/jobs/{job_id}/thumbnail": theirs("job_not_found"),
     "GET /v1/links/{link}": public(),
     "POST /v1/jobs/{job_id}/preview": theirs("job_not_found", of={"job_id": "pictured"}, json={}),
     "POST /v1/objects": own(json={"objects": [{"key": "~{caller}/own-2.png", "size_bytes": 9}]}),
