@@ -15,14 +15,14 @@ from enlarger.jobs import Jobs
 from enlarger.login import Login
 from enlarger.network import Blocking
 from enlarger.objects import Objects
+from enlarger.previewing import Previewing
 from enlarger.quotas import Quotas
 from enlarger.retries import Clock
 from enlarger.settings import settings
-from enlarger.submitting import Submitting
 from enlarger.tokens import Tokens
 
 
-class Service(Jobs, Submitting, Batches, Objects, Accounts, Endpoints, Admin, Tokens, Quotas):
+class Service(Jobs, Previewing, Batches, Objects, Accounts, Endpoints, Admin, Tokens, Quotas):
     """Every call that both clients have."""
 
     @call

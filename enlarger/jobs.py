@@ -42,6 +42,7 @@ class Jobs(Calls):
         *,
         webhook: str | None = None,
         metadata: Mapping[str, str] | None = None,
+        ephemeral: bool = False,
         on_progress: OnBytes | None = None,
     ) -> Job:
         """Announce a job and send its picture straight to the object store; return the job as announced.
@@ -51,11 +52,12 @@ class Jobs(Calls):
             options: Such as `{"scale": 4, "model": "realesrgan-x4plus", "format": "webp"}`.
             webhook: URL that gets a signed message when the job ends.
             metadata: Your own names and values; the job carries them.
+            ephemeral: It is for a look: it makes little, at once, and is removed an hour after its end.
             on_progress: Called with bytes sent and bytes in all.
         """
         sent = await self._network.apart(look_at, picture)
         wanted = {"filename": sent.name, "size_bytes": sent.size_bytes}
-        extra = {"options": options, "webhook": webhook, "metadata": metadata}
+        extra = {"options": options, "webhook": webhook, "metadata": metadata, "ephemeral": ephemeral or None}
         body = wanted | {name: value for name, value in extra.items() if value is not None}
         key = {"idempotency-key": new_key()}  # a second try is answered with the same job
         upload = read(Upload, await self._ask("POST", "/v1/uploads", json=body, headers=key))

@@ -108,12 +108,14 @@ class Submitting(Calls):
         """Read what the presets stand for, and the JSON Schema of all options."""
         return read(PresetList, await self._ask("GET", "/v1/presets"))
 
-    async def _job(self, request: Mapping[str, Any], wait_seconds: int, key: str | None) -> Job:
+    async def _job(
+        self, request: Mapping[str, Any], wait_seconds: int, key: str | None, *, path: str = "/v1/jobs"
+    ) -> Job:
         headers = {"idempotency-key": key or new_key()}
         if wait_seconds:
             headers["prefer"] = f"wait={wait_seconds}"
         silence = httpx2.Timeout(self._timeout_seconds, read=self._timeout_seconds + wait_seconds)
-        return read(Job, await self._ask("POST", "/v1/jobs", headers=headers, timeout=silence, **request))
+        return read(Job, await self._ask("POST", path, headers=headers, timeout=silence, **request))
 
 
 def new_key() -> str:

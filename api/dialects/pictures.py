@@ -27,7 +27,7 @@ from pipeline.formats import Format, sniff
 from pipeline.identity import fingerprint, new_job_id
 from pipeline.job import Job, Status
 from pipeline.options import parse
-from pipeline.ports.documents import JobStore
+from pipeline.ports.documents import JobFilter, JobStore
 from pipeline.ports.objects import ObjectMissingError, PreconditionError
 
 ANONYMOUS: Final = "anonymous"
@@ -134,7 +134,7 @@ async def made_in(
     listed: list[Job] = []
     before: str | None = None
     for _ in range(PAGES):
-        page = await jobs.page(owner, limit=PAGE, before=before)
+        page = await jobs.page(owner, limit=PAGE, before=before, only=JobFilter(ephemeral=False))
         listed += [job for job in page if job.metadata.get(DIALECT) == dialect and wanted(job)]
         if len(page) < PAGE or len(listed) >= limit:
             break

@@ -16,6 +16,7 @@ from enlarger.command import (
     service,
     webhooks,
 )
+from enlarger.command.preview import preview
 from enlarger.command.sync import sync
 from enlarger.command.upscale import upscale
 from enlarger.command.watch import watch
@@ -24,6 +25,7 @@ app = typer.Typer(
     no_args_is_help=True, help="Enlarge pictures with an Enlarger service.", pretty_exceptions_enable=False
 )
 app.command()(upscale)
+app.command()(preview)
 app.command()(sync)
 app.command()(watch)
 

@@ -57,13 +57,16 @@ def plan(photos: Iterable[Path], folder: Path, *, label: str, format_: str | Non
     return [*errands.values(), *clashes.values()]
 
 
-def run(client: Client, errand: Errand, *, options: Mapping[str, Any], force: bool, watch: Watch) -> Outcome:
+def run(
+    client: Client, errand: Errand, *, options: Mapping[str, Any], force: bool, watch: Watch, ephemeral: bool = False
+) -> Outcome:
     """Upload one photograph, wait for it and fetch the result; whatever goes wrong is in the outcome."""
     job_id = None
     watch("start", None)
     try:
         _refuse_taken(errand, force=force)
-        job_id = client.upload(errand.photo, options, on_progress=_share(watch, "upload")).id
+        sent = client.upload(errand.photo, options, ephemeral=ephemeral, on_progress=_share(watch, "upload"))
+        job_id = sent.id
         job = client.wait(job_id, on_progress=lambda job: watch(*stage(job)), timeout_seconds=LONGEST_WAIT_SECONDS)
         target = _renamed(errand.target, job.raise_for_status().outputs)
         further = tuple(f"{output.bucket}/{output.key}" for output in job.outputs[1:])

@@ -67,7 +67,7 @@ def upscale(  # noqa: PLR0913 - one parameter for each option of the command lin
         outcomes = run_all(
             partial(run, client, options=given, force=force), errands, at_once=at_once, watching=watching
         )
-    _report(outcomes, as_json=as_json)
+    report(outcomes, as_json=as_json)
     if any(outcome.error for outcome in outcomes):
         raise typer.Exit(1)
 
@@ -107,7 +107,7 @@ def _until(stop: threading.Event, watch: Watch) -> Watch:
     return stoppable
 
 
-def _report(outcomes: Sequence[Outcome], *, as_json: bool) -> None:
+def report(outcomes: Sequence[Outcome], *, as_json: bool) -> None:
     """Paths of results on stdout, a table of failures on stderr; or both as one JSON document."""
     if as_json:
         print_json({"items": [_wire(outcome) for outcome in outcomes]})

@@ -82,6 +82,9 @@ Also = Annotated[
 Lossless = Annotated[bool, typer.Option("--lossless", help="Every pixel exactly: webp, png, tiff.")]
 Policy = Annotated[Metadata | None, typer.Option("--metadata", help="What becomes of EXIF and XMP.")]
 Gray = Annotated[bool, typer.Option("--gray", help="Without colour.")]
+Region = Annotated[
+    str | None, typer.Option("--region", metavar="X,Y,W,H", help="Only this part of the photograph, in its pixels.")
+]
 Deadline = Annotated[
     int | None, typer.Option(min=1, metavar="SECONDS", help="The job expires so long after the upload.")
 ]

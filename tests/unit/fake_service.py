@@ -130,7 +130,7 @@ class FakeService:
         return job
 
     def _announce(self, body: dict[str, Any]) -> httpx2.Response:
-        known = {"filename", "size_bytes", "options", "webhook", "metadata"}
+        known = {"filename", "size_bytes", "options", "webhook", "metadata", "ephemeral"}
         if unknown := body.keys() - known:
             return refused(422, "request_invalid", f"Unknown field {unknown}", "Leave it out.")
         if body.get("options", {}).get("scale", 4) > 16:
