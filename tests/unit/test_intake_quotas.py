@@ -69,7 +69,7 @@ async def test_an_upload_too_many_is_a_job_that_failed_and_says_why(name: QuotaN
     assert job.status is Status.FAILED
     assert job.error is not None
     assert (job.error.code, "GET /v1/usage" in job.error.hint) == ("quota_exceeded", True)
-    assert (job.source.bytes, job.options.effective["scale"]) == (len(PICTURE), 4)
+    assert (job.source.bytes, job.source.width, job.options.effective["scale"]) == (len(PICTURE), 8, 4)
     told = json.loads((await gate.objects.read("outputs", "~alice/late.png.error.json"))[1])
     assert (told["code"], told["job_id"]) == ("quota_exceeded", job.id)
     assert gate.bus.published[-1].subject.endswith(".failed")

@@ -59,6 +59,10 @@ def test_a_refusal_says_what_was_exceeded_and_when_to_come_back(world: World) ->
 def test_what_never_fits_is_not_worth_another_try(world: World) -> None:
     world.allowance["bytes"] = 100
     assert announce(world, 101).json()["retryable"] is False
+    world.allowance["jobs"] = 1
+    announce(world)
+    refused = announce(world, 101).json()  # room for a job may come, room for its bytes never
+    assert (refused["violated-policies"], refused["retryable"]) == (["bytes", "jobs"], False)
 
 
 def test_a_refusal_says_what_is_left_of_calls_as_well(world: World) -> None:
@@ -116,7 +120,9 @@ def test_a_batch_is_let_in_as_a_whole_or_not_at_all(world: World) -> None:
     world.allowance["bytes"] = 3 * len(PNG) - 1
     assert problem(world.alice.post("/v1/batches", json=batch)) == (429, "quota_exceeded")
     assert world.jobs.jobs == {}
-    world.allowance["bytes"] += 1
+    world.allowance |= {"bytes": 3 * len(PNG), "jobs": 2}
+    assert world.alice.post("/v1/batches", json=batch).json()["violated-policies"] == ["jobs"]
+    assert world.jobs.jobs == {}
     world.allowance["jobs"] = 3
     assert world.alice.post("/v1/batches", json=batch).status_code == 202
     assert used(world)["bytes"] == {"used": 3 * len(PNG), "quota": 3 * len(PNG), "left": 0}
