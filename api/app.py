@@ -19,6 +19,7 @@ from api.operations import operation, resource
 from api.problems import HANDLERS
 from api.routes import (
     admin,
+    audit,
     auth,
     batches,
     credentials,
@@ -121,6 +122,7 @@ TABLE: Final = (
     resource("/v1/admin/usage/{owner}", GET=usage.read_usage_of),
     resource("/v1/admin/quotas/{owner}", GET=usage.read_quotas, PUT=usage.give_quotas),
     resource("/v1/admin/prefixes", GET=prefixes.list_prefixes, PUT=prefixes.bind_prefix, DELETE=prefixes.unbind_prefix),
+    resource("/v1/admin/audit", GET=audit.list_audit),
     resource("/v1/admin/users", GET=users.list_users, POST=users.create_user),
     resource("/v1/admin/users/{owner}", PATCH=users.change_user),
     resource("/v1/admin/s3-credentials", GET=credentials.list_credentials, POST=credentials.create_credential),

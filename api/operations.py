@@ -12,6 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from api.access import admit, caller
+from api.audit import audited
 from api.envelope import BodyLimit
 from api.follow_ups import Links
 from api.limits import LimitName
@@ -116,6 +117,8 @@ class Resource:
                 request.scope["user"] = await admit(request, admin=admin, scope=scope)
             if chosen.kind:
                 request.scope["limits"] = await request.state["limits"].admit(chosen.kind, caller(request))
+            if chosen.access == "admin" and method != "GET":
+                return await audited(request, f"{method} {self.path}", chosen.handler)
             return await chosen.handler(request)
 
         limited = [Middleware(BodyLimit, limit=self.limit)]

@@ -5,6 +5,7 @@ from urllib.parse import quote
 
 from enlarger.account_models import User
 from enlarger.admin_models import (
+    AuditEntry,
     Credential,
     CredentialList,
     Doctor,
@@ -120,6 +121,11 @@ class Admin(Calls):
         """Make an account, of a new owner unless one is named. Tried once: a second try would be refused."""
         body = {"email": email, "password": password, "role": role} | ({} if owner is None else {"owner": owner})
         return read(User, await self._ask("POST", "/v1/admin/users", once=True, json=body))
+
+    @listing
+    def audit(self) -> AsyncIterator[AuditEntry]:
+        """Yield what admins did, newest first, page after page as you iterate."""
+        return self._items(Page[AuditEntry], "/v1/admin/audit", {})
 
     @call
     async def sweep(self) -> Sweep:

@@ -129,3 +129,18 @@ class CredentialList(Answer):
     """Every S3 credential of a home."""
 
     items: tuple[Credential, ...]
+
+
+class AuditEntry(Answer):
+    """One action of an admin; `status` is None where it has not ended, or nobody knows how."""
+
+    id: str
+    at: datetime
+    by: str
+    credential: str | None = None
+    action: str = ""
+    target: str = ""
+    address: str = ""
+    request_id: str = ""
+    status: int | None = None
+    details: Mapping[str, str] = {}

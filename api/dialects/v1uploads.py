@@ -10,8 +10,9 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from api import jobs, retrying
 from api.access import admit
+from api.audit import audited
 from api.dialects import administrators, figures
-from api.dialects.lines import Call, RefusedError, limited
+from api.dialects.lines import Call, Handler, RefusedError, limited
 from api.dialects.pictures import (
     WORDS,
     anybody,
@@ -100,6 +101,10 @@ async def read_result(request: Request[Services]) -> Response:
 
 async def cancel(request: Request[Services]) -> Response:
     """`POST /api/v1/admin/jobs/{id}/cancel`."""
+    return await _as_admin(request, "cancel", _cancel)
+
+
+async def _cancel(request: Request[Services]) -> Response:
     services, job = request.state, await _administered(request)
     store, relay = services["documents"].jobs, services["relay"]
     job = await jobs.cancel_job(store, relay, job.owner, job.id, clock=services["clock"])
@@ -108,6 +113,10 @@ async def cancel(request: Request[Services]) -> Response:
 
 async def requeue(request: Request[Services]) -> Response:
     """`POST /api/v1/admin/jobs/{id}/requeue`: of jobs that failed or completed."""
+    return await _as_admin(request, "requeue", _requeue)
+
+
+async def _requeue(request: Request[Services]) -> Response:
     services, job = request.state, await _administered(request)
     if job.status is Status.SUCCEEDED:
         return _done(request, await _again(services, job), "requeued")
@@ -129,8 +138,12 @@ async def _again(services: Services, job: Job) -> Job:
     return queued
 
 
-async def _administered(request: Request[Services]) -> Job:
+async def _as_admin(request: Request[Services], what: str, act: Handler) -> Response:
     request.scope["user"] = await admit(request, admin=True, scope="admin:write")
+    return await audited(request, f"POST /api/v1/admin/jobs/{{id}}/{what}", act)
+
+
+async def _administered(request: Request[Services]) -> Job:
     job = await request.state["documents"].jobs.get(job_id_of(request.path_params["id"]))
     return made_by(NAME, job)
 

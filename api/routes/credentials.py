@@ -5,6 +5,7 @@ from starlette.responses import Response
 
 from api import follow_ups
 from api.answers import NewS3Credential, S3Credential, S3CredentialList
+from api.audit import noted
 from api.exchange import answer, read_json
 from api.operations import operation
 from api.requests import CredentialRequest
@@ -33,6 +34,7 @@ async def create_credential(request: Request[Services]) -> Response:
     """`POST /v1/admin/s3-credentials`."""
     wanted = await read_json(request, CredentialRequest, {})
     made = await request.state["credentials"].create(wanted.user)
+    noted(request, user=made.user, access_key=made.access_key)
     home = home_of(made.user)
     told = NewS3Credential(
         access_key=made.access_key,

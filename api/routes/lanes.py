@@ -3,6 +3,7 @@
 from starlette.requests import Request
 from starlette.responses import Response
 
+from api.audit import noted
 from api.exchange import answer, read_json
 from api.lanes import LaneList, LaneOut, lane_named
 from api.operations import operation
@@ -27,6 +28,7 @@ async def pause_lane(request: Request[Services]) -> Response:
     """`POST /v1/admin/lanes/{lane}/pause`."""
     lane = lane_named(request.path_params["lane"])
     asked = await read_json(request, PauseRequest, {})
+    noted(request, seconds=asked.seconds, reason=asked.reason)
     by = request.user.owner
     return answer(await request.state["lanes"].pause(lane, seconds=asked.seconds, reason=asked.reason, by=by))
 

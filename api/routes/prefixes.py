@@ -6,6 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.answers import PrefixList, PrefixOut
+from api.audit import noted
 from api.exchange import answer, read_json, read_query
 from api.operations import operation
 from api.requests import PrefixQuery, PrefixRequest
@@ -30,6 +31,7 @@ async def list_prefixes(request: Request[Services]) -> Response:
 async def bind_prefix(request: Request[Services]) -> Response:
     """`PUT /v1/admin/prefixes`."""
     wanted = await read_json(request, PrefixRequest, {})
+    noted(request, owner=wanted.whose, prefix=wanted.prefix, preset=wanted.preset)
     binding = Binding(wanted.whose, wanted.prefix, wanted.preset)
     await request.state["documents"].prefixes.bind(binding)
     return answer(PrefixOut(**asdict(binding)))

@@ -5,6 +5,7 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import Response
 
+from api.audit import noted
 from api.exchange import answer, read_json
 from api.operations import operation
 from api.requests import RetentionRequest
@@ -49,6 +50,7 @@ async def run_retention(request: Request[Services]) -> Response:
 async def keep_for_owner(request: Request[Services]) -> Response:
     """`PUT /v1/admin/retention/{owner}`."""
     wanted = await read_json(request, RetentionRequest, {})
+    noted(request, days="as the setting" if wanted.days is None else wanted.days)
     order = Order(kind="keep", owner=request.path_params["owner"], days=wanted.days)
     return answer(await _ordered(request, order))
 

@@ -6,6 +6,7 @@ from starlette.responses import Response
 from api import follow_ups
 from api.accounts.answers import UserOut, UserPage
 from api.accounts.requests import AFTER, UserChange, UserRequest, UsersQuery
+from api.audit import noted
 from api.exchange import answer, read_json, read_query
 from api.operations import operation
 from api.services import Services
@@ -31,6 +32,7 @@ async def list_users(request: Request[Services]) -> Response:
 async def create_user(request: Request[Services]) -> Response:
     """`POST /v1/admin/users`."""
     wanted = await read_json(request, UserRequest, {})
+    noted(request, email=wanted.email, role=wanted.role, owner=wanted.owner)
     made = await request.state["directory"].create(wanted.email, wanted.password, role=wanted.role, owner=wanted.owner)
     return answer(UserOut.of(made), 201)
 
@@ -45,6 +47,7 @@ async def create_user(request: Request[Services]) -> Response:
 async def change_user(request: Request[Services]) -> Response:
     """`PATCH /v1/admin/users/{owner}`."""
     wanted = await read_json(request, UserChange, {})
+    noted(request, role=wanted.role, disabled=wanted.disabled, password=wanted.password and "replaced")
     changed = await request.state["directory"].change(request.path_params["owner"], **wanted.model_dump())
     await request.state["sessions"].close_all(changed.owner)
     return answer(UserOut.of(changed))

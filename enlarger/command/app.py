@@ -5,6 +5,7 @@ import typer
 from enlarger.command import (
     accounts,
     admin,
+    audit,
     batches,
     dead,
     jobs,
@@ -105,6 +106,7 @@ app.add_typer(_quotas, name="quotas")
 
 app.command()(quotas.usage)
 app.command()(retention.retention)
+app.command()(audit.audit)
 app.command()(admin.sweep)
 app.command()(service.doctor)
 app.command()(service.env)

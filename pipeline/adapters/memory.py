@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from pipeline.adapters.memory_audit import MemoryAudit
 from pipeline.adapters.memory_batches import MemoryBatches
 from pipeline.adapters.memory_counters import MemoryCounters
 from pipeline.adapters.memory_deliveries import MemoryDeliveries
@@ -182,4 +183,13 @@ def documents() -> Documents:
     stores = jobs, sources, quality, accounts, workers, counters, lanes, MemoryPrefixes()
     tokens, users, sessions = MemoryTokens(accounts.tokens), MemoryUsers(accounts.secrets), MemorySessions()
     more = MemoryClaims(), batches, MemoryLimits(), MemoryEndpoints(), MemoryDeliveries()
-    return Documents(*stores, *more, ping, tokens=tokens, users=users, sessions=sessions, quotas=quotas)
+    return Documents(
+        *stores,
+        *more,
+        ping,
+        tokens=tokens,
+        users=users,
+        sessions=sessions,
+        quotas=quotas,
+        audit=MemoryAudit(),
+    )

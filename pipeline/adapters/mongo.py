@@ -15,6 +15,7 @@ from pymongo.monitoring import CommandListener
 
 from pipeline.adapters import mongo_batches, mongo_deliveries, mongo_endpoints, mongo_quotas
 from pipeline.adapters.mongo_accounts import MongoAccounts
+from pipeline.adapters.mongo_audit import MongoAudit
 from pipeline.adapters.mongo_away import answering
 from pipeline.adapters.mongo_counters import MongoCounters
 from pipeline.adapters.mongo_idempotency import MongoClaims
@@ -119,8 +120,16 @@ def documents(db: Database, seal: Seal | None = None) -> Documents:
     tokens, users, sessions = MongoTokens(db), MongoUsers(db, seal), MongoSessions(db)
     hooks = mongo_endpoints.MongoEndpoints(db, seal), mongo_deliveries.MongoDeliveries(db)
     more = MongoPrefixes(db), MongoClaims(db), mongo_batches.MongoBatches(db), MongoLimits(db), *hooks
-    quotas = mongo_quotas.MongoQuotas(db)
-    return Documents(*stores, *more, ping, tokens=tokens, users=users, sessions=sessions, quotas=quotas)
+    return Documents(
+        *stores,
+        *more,
+        ping,
+        tokens=tokens,
+        users=users,
+        sessions=sessions,
+        quotas=mongo_quotas.MongoQuotas(db),
+        audit=MongoAudit(db),
+    )
 
 
 def _stored(job: Job) -> Document:

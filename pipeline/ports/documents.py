@@ -7,6 +7,7 @@ from typing import Any, Final, Protocol
 
 from pipeline.events import Message
 from pipeline.job import Job, Status
+from pipeline.ports.audit import AuditStore
 from pipeline.ports.batches import BatchStore
 from pipeline.ports.counters import CounterStore
 from pipeline.ports.deliveries import DeliveryStore
@@ -207,3 +208,4 @@ class Documents:
     users: UserStore
     sessions: SessionStore
     quotas: QuotaStore
+    audit: AuditStore

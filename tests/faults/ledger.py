@@ -22,6 +22,7 @@ OWED: Final = "minio-events"
 OF_JOBS: Final = ("jobs", "sources", "quality", "deliveries")
 OF_ALL: Final = frozenset(
     {
+        "audit",
         "batches",
         "claims",
         "quotas",

@@ -103,6 +103,19 @@ def test_an_admin_cancels(house: House) -> None:
     assert job_of(house, id_)["status"] == "cancelled"
 
 
+def test_what_an_admin_does_here_is_written_down(house: House) -> None:
+    id_ = upload(house).json()["job_id"]
+    administer(house, "cancel", id_)
+    administer(house, "requeue", "no-uuid")
+    administer(house, "cancel", id_, bearer("enl_alice"))
+    entries = house.client.get("/v1/admin/audit", headers=ADMIN).json()["items"]
+    told = [(one["by"], one["action"], one["target"], one["status"]) for one in reversed(entries)]
+    assert sorted(told) == [
+        ("admin", "POST /api/v1/admin/jobs/{id}/cancel", f"/api/v1/admin/jobs/{id_}/cancel", 200),
+        ("admin", "POST /api/v1/admin/jobs/{id}/requeue", "/api/v1/admin/jobs/no-uuid/requeue", 404),
+    ]
+
+
 def test_a_failed_job_is_requeued_as_a_new_run(house: House) -> None:
     id_ = upload(house).json()["job_id"]
     job = house.only_job()

@@ -1,0 +1,19 @@
+"""Handler of the log of what admins do."""
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.audit import AuditEntry, AuditPage, AuditQuery
+from api.exchange import answer, read_query
+from api.operations import operation
+from api.services import Services
+
+
+@operation("What admins did, newest first", answers={200: AuditPage}, query=AuditQuery, access="admin")
+async def list_audit(request: Request[Services]) -> Response:
+    """`GET /v1/admin/audit`."""
+    query = read_query(request, AuditQuery)
+    found = await request.state["documents"].audit.page(limit=query.limit + 1, before=query.cursor)
+    shown = found[: query.limit]
+    cursor = shown[-1].id if len(found) > len(shown) else None
+    return answer(AuditPage(items=tuple(map(AuditEntry.of, shown)), next_cursor=cursor))
