@@ -52,7 +52,7 @@ async def log_in(request: Request[Services]) -> Response:
 
 async def refresh(request: Request[Services]) -> Response:
     """`POST /auth/refresh`: the token that is sent is used up."""
-    await request.state["limits"].admit("default", caller(request))
+    request.scope["limits"] = await request.state["limits"].admit("default", caller(request))
     given = await people.read(request, Prolonging)
     return JSONResponse(_told(await request.state["sessions"].refresh(given.refresh_token)))
 

@@ -70,7 +70,7 @@ async def read(request: Request[Services], kind: type[Model]) -> Model:
 async def count(request: Request[Services], account: str | None = None) -> None:
     """Count a try to make or to open an account, by the caller's address or by the account; raises `rate_limited`."""
     by = caller(request) if account is None else f"account:{account}"
-    await request.state["limits"].admit("login", by)
+    request.scope["limits"] = await request.state["limits"].admit("login", by)
 
 
 async def register(request: Request[Services], name: str, password: str) -> tuple[User, Grant]:

@@ -52,6 +52,8 @@ WORDS: Final[Mapping[Status, str]] = {
 DIALECT: Final = "dialect"
 FILENAME: Final = "filename"
 _METADATA_CHARACTERS: Final = 512
+#: Which limit a call counts against; whatever else there is ends things, which is no work.
+_KINDS: Final[Mapping[str, LimitName]] = {"GET": "status", "HEAD": "status", "POST": "upscale"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +90,9 @@ async def anybody(request: Request[Services]) -> str:
 
 async def _counted(request: Request[Services], owner: str) -> str:
     """*owner*, whose call counts as one of ours does, or that of the address where nobody is named."""
-    kind: LimitName = "status" if request.method in {"GET", "HEAD"} else "upscale"
     by = caller(request) if owner == ANONYMOUS else f"owner:{owner}"
-    await request.state["limits"].admit(kind, by)
+    kind = _KINDS.get(request.method, "default")
+    request.scope["limits"] = await request.state["limits"].admit(kind, by)
     return owner
 
 

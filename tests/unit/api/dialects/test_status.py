@@ -7,6 +7,7 @@ from uuid import UUID
 import httpx2
 import pytest
 
+from api.limits import LimitName
 from pipeline.errors import PipelineError
 from pipeline.job import Status
 from pipeline.wire import Progress
@@ -21,6 +22,22 @@ def submit(house: House, **data: str) -> dict[str, Any]:
 
 def status_of(house: House, job_id: str) -> dict[str, Any]:
     return dict(house.client.get(f"/status/{job_id}").json())
+
+
+@pytest.mark.parametrize(
+    ("quotas", "said"),
+    [
+        ({"upscale": 20}, '"upscale";r=19;t=60'),
+        ({"status": 60}, '"status";r=59;t=60'),
+        ({"default": 30}, '"default";r=29;t=60'),
+    ],
+)
+def test_calls_have_the_limits_that_they_had(house: House, quotas: dict[LimitName, int], said: str) -> None:
+    house.quotas |= quotas
+    sent = house.client.post("/upscale", files=picture())
+    id_ = sent.json()["job_id"]
+    answers = sent, house.client.get(f"/status/{id_}"), house.client.delete(f"/job/{id_}")
+    assert [one.headers["ratelimit"] for one in answers if "ratelimit" in one.headers] == [said]
 
 
 def test_a_form_is_queued_and_its_fields_are_told_back(house: House) -> None:
