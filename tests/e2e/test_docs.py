@@ -1,10 +1,11 @@
-"""The commands of the README, of the options and of the bucket's page, run as they stand."""
+"""The commands of the README, and of the pages of options, of the bucket and of dialects, run as they stand."""
 
 import re
 from pathlib import Path
 
 from tests.deployment import Deployment
-from tests.pictures import encoded, photograph
+from tests.e2e.replaying import Curl
+from tests.pictures import encoded, opened, photograph
 
 CLONE = Path(__file__).parents[2]
 
@@ -40,6 +41,18 @@ def test_every_command_of_the_options_page_works_as_it_stands(enlarger: Deployme
     assert done.returncode == 0, done.stdout + done.stderr
     enlarger.output("trip/@x4/b.jpg", seconds=120)
     enlarger.output("trip/a.jpg.webp", seconds=120)
+
+
+def test_every_command_of_the_dialects_page_works_as_it_stands(
+    enlarger: Deployment, replayed: Curl, tmp_path: Path
+) -> None:
+    (tmp_path / "photo.jpg").write_bytes(encoded(photograph(12, 10)))
+    script = f"ENLARGER_URL={replayed.base}\n{commands('docs/dialects.md')}"
+    done = enlarger.run("bash", "-euxo", "pipefail", "-c", script, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert opened((tmp_path / "photo-x4.png").read_bytes()).shape == (40, 48, 3)
+    assert opened((tmp_path / "gray.png").read_bytes()).shape == (600, 800, 3)
+    assert '"description":"before"' in done.stdout
 
 
 def test_every_command_of_the_bucket_s_page_works_as_it_stands(enlarger: Deployment, tmp_path: Path) -> None:
