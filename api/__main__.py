@@ -96,6 +96,7 @@ def _dialects(settings: Settings, http: httpx2.AsyncClient) -> Dialects:
         anonymous=settings.anonymous == "on" or at_home,
         registration=settings.registration == "on" or (settings.registration is None and at_home),
         download_seconds=settings.download_seconds,
+        input_px=settings.base64_input_px,
         bus_figures=BusGauge(monitor, http).read if monitor else unknown,
     )
 

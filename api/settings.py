@@ -50,6 +50,7 @@ class Settings(Allowing):
     anonymous: Literal["on", "off"] = "off"
     cors_origins: str = ""
     download_seconds: int = Field(3600, ge=1)
+    base64_input_px: int = Field(0, ge=0, le=65_535)
     nats_monitor_url: str | None = None
     max_upload_bytes: int = Field(100 * 1024 * 1024, ge=1)
     max_pixels: int = Field(50_000_000, ge=1)

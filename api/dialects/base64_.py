@@ -81,7 +81,8 @@ async def _submitted(request: Request[Services], owner: str) -> tuple[Job, str]:
     format_ = expect_format(data, "png", "jpeg")
     model = await _model(services, wanted.scale)
     picture = Picture(io.BytesIO(data), len(data), f"upload.{'jpg' if format_ == 'jpeg' else 'png'}")
-    return await submit(services, owner, NAME, picture, _options(wanted, model)), wanted.output_ext
+    options = _options(wanted, model, input_px=services["dialects"].input_px)
+    return await submit(services, owner, NAME, picture, options), wanted.output_ext
 
 
 async def download(request: Request[Services]) -> Response:
@@ -127,8 +128,10 @@ async def _model(services: Services, scale: int) -> str:
     return wanted
 
 
-def _options(wanted: Wanted, model: str) -> dict[str, object]:
+def _options(wanted: Wanted, model: str, *, input_px: int) -> dict[str, object]:
+    """What the job is asked for; a result no larger than that of an upload reduced to *input_px*, where that is set."""
     options: dict[str, object] = {"scale": wanted.scale, "model": model, "format": wanted.output_ext}
+    options |= {"max": wanted.scale * input_px} if input_px else {}
     return options | ({"quality": JPEG_QUALITY} if wanted.output_ext == "jpg" else {})
 
 

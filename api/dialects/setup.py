@@ -24,6 +24,7 @@ class Dialects:
         anonymous: Whether who shows no token may use what asked for none.
         registration: Whether anybody may make an account in a dialect that has accounts.
         download_seconds: How long the address of a result of `base64` works.
+        input_px: Pictures of `base64` are enlarged as if their longer side had at most so many pixels; 0: as they are.
         bus_figures: What the bus says of itself.
         machine: What this machine does.
         pause: Waits so many seconds between two looks at a job.
@@ -34,6 +35,7 @@ class Dialects:
     anonymous: bool = False
     registration: bool = False
     download_seconds: int = DOWNLOAD_SECONDS
+    input_px: int = 0
     bus_figures: Reading = unknown
     machine: Gauge = field(default_factory=Gauge)
     pause: Callable[[float], Awaitable[None]] = asyncio.sleep

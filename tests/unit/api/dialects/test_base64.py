@@ -12,6 +12,8 @@ import pytest
 from api.dialects.pictures import public_id
 from pipeline.errors import PipelineError
 from pipeline.identity import fingerprint
+from pipeline.options import Effective
+from pipeline.sizes import target_size
 from tests.unit.api.dialects.conftest import DIALECTS, JPEG, PNG, RESULT, House, Open, bearer, detail
 
 CURL = {"content-type": "application/x-www-form-urlencoded"}
@@ -195,3 +197,23 @@ def test_alone_it_takes_every_body(opened: Open) -> None:
         assert client.get("/").json()["endpoints"]["upscale"] == "POST /upscale"
         assert client.get("/metrics").headers["content-type"].startswith("text/plain")
         assert client.get("/status/x").status_code == 404
+
+
+@pytest.mark.parametrize(("scale", "most"), [(2, 4096), (4, 8192)])
+def test_a_setting_enlarges_no_further_than_what_the_service_reduced_its_input_to(
+    opened: Open, scale: int, most: int
+) -> None:
+    house, client = opened(replace(DIALECTS, input_px=2048))
+    with client:
+        house.portal, house.client = client.portal, client
+        assert upscale(house, body(scale=scale)).status_code == 200
+        asked = house.only_job().options.requested
+    assert (asked["scale"], asked["max"]) == (scale, most)
+    sizing = Effective(model=asked["model"], format="png", quality=100, lossless=False, scale=scale, max=most)
+    assert target_size(1000, 2048, sizing) == (1000 * scale, 2048 * scale)
+    assert target_size(4096, 1000, sizing) == (2048 * scale, 500 * scale)
+
+
+def test_without_the_setting_pictures_are_enlarged_as_they_are(house: House) -> None:
+    upscale(house, body())
+    assert "max" not in house.only_job().options.requested
