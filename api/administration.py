@@ -6,7 +6,8 @@ import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from getpass import getpass
-from typing import TextIO
+from http import HTTPStatus
+from typing import Final, TextIO
 
 from argon2 import PasswordHasher
 from pydantic import Field, SecretStr, ValidationError
@@ -20,10 +21,14 @@ from pipeline.adapters import mongo
 from pipeline.clock import now
 from pipeline.errors import PipelineError
 from pipeline.identity import new_id
-from pipeline.ports.users import User, UserStore
+from pipeline.ports.audit import Entry
+from pipeline.ports.documents import Documents
+from pipeline.ports.users import User
 from pipeline.sealing import Seal
 
-OpenUsers = Callable[[], AbstractAsyncContextManager[UserStore]]
+OpenDocuments = Callable[[], AbstractAsyncContextManager[Documents]]
+#: Who does it, in the log of what admins do: whoever has a shell beside the service.
+BESIDE: Final = "python -m api"
 
 
 class Where(BaseSettings):
@@ -36,21 +41,21 @@ class Where(BaseSettings):
 
 
 @asynccontextmanager
-async def opened() -> AsyncIterator[UserStore]:
-    """The accounts of the database that the settings name."""
+async def opened() -> AsyncIterator[Documents]:
+    """The database that the settings name."""
     where = Where()
     url, seal = where.mongo_url.get_secret_value(), Seal.of(where.password_webhooks.get_secret_value())
     async with mongo.connect(url) as client:
-        yield mongo.documents(mongo.database(client, url), seal).users
+        yield mongo.documents(mongo.database(client, url), seal)
 
 
-def main(arguments: Sequence[str], *, stdin: TextIO = sys.stdin, open_users: OpenUsers = opened) -> int:
+def main(arguments: Sequence[str], *, stdin: TextIO = sys.stdin, documents: OpenDocuments = opened) -> int:
     """Run one command line; return its exit status: 0 done, 1 refused, 2 usage."""
     given = _parser().parse_args(arguments)
     password = stdin.readline().rstrip("\r\n") if given.password_stdin else getpass("Password: ")
     try:
         wanted = UserRequest(email=given.email, password=password, role="admin", owner=given.owner)
-        made = asyncio.run(_create(wanted, open_users))
+        made = asyncio.run(_create(wanted, documents))
     except ValidationError as error:
         for wrong in InvalidRequestError.of(error).errors:
             sys.stderr.write(f"error: {wrong.pointer.removeprefix('#/')}: {wrong.detail}\n")
@@ -62,10 +67,19 @@ def main(arguments: Sequence[str], *, stdin: TextIO = sys.stdin, open_users: Ope
     return 0
 
 
-async def _create(wanted: UserRequest, open_users: OpenUsers) -> User:
-    async with open_users() as users:
-        directory = Directory(users, Passwords(PasswordHasher()), clock=now, new_id=new_id)
-        return await directory.create(wanted.email, wanted.password, role=wanted.role, owner=wanted.owner)
+async def _create(wanted: UserRequest, opening: OpenDocuments) -> User:
+    """The account; that it was made, or refused, is written down as whatever admins do."""
+    async with opening() as documents:
+        directory = Directory(documents.users, Passwords(PasswordHasher()), clock=now, new_id=new_id)
+        entry = Entry(new_id("aud"), now(), BESIDE, None, "admin create", wanted.email, address="", request_id="")
+        await documents.audit.begin(entry)
+        try:
+            made = await directory.create(wanted.email, wanted.password, role=wanted.role, owner=wanted.owner)
+        except PipelineError as error:
+            await documents.audit.end(entry.id, error.http_status.value, {})
+            raise
+        await documents.audit.end(entry.id, HTTPStatus.CREATED.value, {"owner": made.owner, "role": made.role})
+        return made
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -2,34 +2,41 @@
 
 import io
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 
 import pytest
 
 from api.administration import main
+from pipeline.adapters.memory import documents
+from pipeline.adapters.memory_audit import MemoryAudit
 from pipeline.adapters.memory_users import MemoryUsers
-from pipeline.ports.users import UserStore
+from pipeline.ports.documents import Documents
 
 EMAIL = "carol@example.com"
 COMMAND = ["admin", "create", EMAIL, "--password-stdin"]
 
 
 @pytest.fixture
-def users() -> MemoryUsers:
-    return MemoryUsers({})
+def stores() -> Documents:
+    return documents()
 
 
 @pytest.fixture
-def run(users: MemoryUsers) -> Callable[..., int]:
+def users(stores: Documents) -> MemoryUsers:
+    assert isinstance(stores.users, MemoryUsers)
+    return stores.users
+
+
+@pytest.fixture
+def run(stores: Documents) -> Callable[..., int]:
     """Run one command line with a text as stdin; its exit status."""
 
     @asynccontextmanager
-    async def opened() -> AsyncIterator[UserStore]:
-        yield users
+    async def opened() -> AsyncIterator[Documents]:
+        yield stores
 
     def call(arguments: list[str], stdin: str = "a plain sentence\n") -> int:
-        open_users: Callable[[], AbstractAsyncContextManager[UserStore]] = opened
-        return main(arguments, stdin=io.StringIO(stdin), open_users=open_users)
+        return main(arguments, stdin=io.StringIO(stdin), documents=opened)
 
     return call
 
@@ -65,6 +72,18 @@ def test_a_password_that_is_tried_first_is_refused_and_not_repeated(
     assert "error: password_common" in said
     assert "webster1" not in said
     assert users.users == {}
+
+
+def test_asvs_16_2_1_that_an_admin_was_made_or_refused_is_written_down(
+    run: Callable[..., int], stores: Documents, users: MemoryUsers
+) -> None:
+    run(COMMAND)
+    run(COMMAND)
+    (owner,) = users.users
+    assert isinstance(stores.audit, MemoryAudit)
+    entries = stores.audit.entries.values()
+    assert {(entry.by, entry.action, entry.target) for entry in entries} == {("python -m api", "admin create", EMAIL)}
+    assert [(entry.status, entry.details) for entry in entries] == [(201, {"owner": owner, "role": "admin"}), (409, {})]
 
 
 @pytest.mark.parametrize(
