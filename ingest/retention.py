@@ -124,14 +124,15 @@ class Retention:
         return Due(policy, aged, await self._returned(policy, now), forgotten)
 
     async def _ended(self, policy: Policy, now: datetime) -> list[Job]:
-        found = await self.store.ended_ephemeral(now - ephemeral.KEPT, limit=JOBS_PER_PASS)
+        brief = await self.store.ended_ephemeral(now - ephemeral.KEPT, limit=JOBS_PER_PASS)
+        found: list[Job] = []
         for owner, days in policy.owners.items():
             if days and len(found) < JOBS_PER_PASS:
                 found += await self.store.ended(owner, cutoff(now, days), limit=JOBS_PER_PASS - len(found))
         if policy.days and len(found) < JOBS_PER_PASS:
             before, limit = cutoff(now, policy.days), JOBS_PER_PASS - len(found)
             found += await self.store.ended_announced(before, besides=policy.owners.keys(), limit=limit)
-        return list({job.id: job for job in found}.values())  # an owner's days may find an ephemeral one again
+        return list({job.id: job for job in (*brief, *found)}.values())  # an owner's days find ephemeral ones again
 
     async def _returned(self, policy: Policy, now: datetime) -> list[SourceRecord]:
         """Those due, found a page at a time: many that their owners keep must not hide the others."""

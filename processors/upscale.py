@@ -102,11 +102,11 @@ class Upscaler:
         with watch("get"):
             data = await self._get(job)
         with watch("decode"):
-            whole = await self.sandbox.decode(
+            picture = await self.sandbox.decode(
                 data, limits=self.limits, metadata=effective.metadata, gray=effective.gray
             )
-        size, *_ = output_sizes(whole.width, whole.height, effective, ephemeral=job.ephemeral)
-        picture = part(whole, effective.region)
+        size, *_ = output_sizes(picture.width, picture.height, effective, ephemeral=job.ephemeral)
+        picture = part(picture, effective.region)  # the rest of it is free to go
         source = await asyncio.to_thread(prepared, picture, denoise=self._denoise(effective))
         task = Task(source, size, effective, watch, on_stage, should_stop, urgent=job.lane == "interactive")
         async with self.equipment.budget.taken(size[0] * size[1], urgent=task.urgent, should_stop=should_stop):

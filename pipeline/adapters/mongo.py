@@ -52,9 +52,9 @@ INDEXES: Final[Mapping[str, Sequence[IndexModel]]] = {
         IndexModel([("batch_id", ASCENDING), ("status", ASCENDING)], name="batch_status"),
         IndexModel([("removed_at", ASCENDING), ("source.key", ASCENDING)], name="removed_key"),
         IndexModel(
-            [("removed_at", ASCENDING), ("completed_at", ASCENDING)],
+            [("completed_at", ASCENDING)],
             name="ephemeral_ended",
-            partialFilterExpression={"ephemeral": True},
+            partialFilterExpression={"ephemeral": True, "removed_at": None},
         ),
         IndexModel(
             [("lane", ASCENDING), ("status", ASCENDING), ("queued_at", ASCENDING), ("_id", ASCENDING)],

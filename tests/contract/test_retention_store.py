@@ -201,6 +201,18 @@ async def test_a_record_follows_only_the_one_that_was_seen(stores: Opened) -> No
     assert await sources.get("a.png") == second
 
 
+async def test_ephemeral_jobs_are_found_by_an_index_that_holds_no_others(db: AsyncDatabase[dict[str, Any]]) -> None:
+    query = {"ephemeral": True, "removed_at": None, "completed_at": {"$lt": NOW}}
+    find = {"find": "jobs", "filter": query, "sort": {"completed_at": 1}, "limit": 5}
+    documents = mongo.documents(db)
+    for ephemeral in (False, True):
+        for _ in range(20):
+            await documents.jobs.insert(a_job(Status.SUCCEEDED, ephemeral=ephemeral, completed_at=NOW - timedelta(1)))
+    plan: dict[str, Any] = await db.command("explain", find, verbosity="executionStats")
+    assert "'ephemeral_ended'" in str(plan["queryPlanner"]["winningPlan"])
+    assert len(await MongoRetention(db).ended_ephemeral(NOW, limit=5)) == 5
+
+
 async def test_an_owner_with_a_token_has_a_value_without_a_job(db: AsyncDatabase[dict[str, Any]]) -> None:
     await db["users"].insert_one({"_id": "default", "webhook_secret": "whsec_1"})
     store, documents = MongoRetention(db), mongo.documents(db)
