@@ -68,7 +68,7 @@ class QuotaExceededError(PipelineError):
     """
 
     def __init__(self, owner: str, violated: tuple[Standing, ...], asked: Asked, renewal: datetime) -> None:
-        said = "; ".join(f"{one.used:g} of {one.quota} {_WORDS[one.name]} are used" for one in violated)
+        said = "; ".join(f"{one.used} of {one.quota} {_WORDS[one.name]} are used" for one in violated)
         when = "when some of your jobs have ended"
         if any(one.name != "jobs" for one in violated):
             when = f"from {renewal:%Y-%m-%dT%H:%M:%SZ} on"

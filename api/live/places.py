@@ -15,11 +15,9 @@ class StreamsExhaustedError(PipelineError):
     """All places are taken: of an owner, or of this process; *quota* is how many there are."""
 
     def __init__(self, quota: int, *, of_all: bool) -> None:
-        detail = (
-            f"{quota} streams are open, which is all that this process has."
-            if of_all
-            else (f"{quota} streams of yours are open, which is all that you may have at a time.")
-        )
+        detail = f"{quota} streams of yours are open, which is all that you may have at a time."
+        if of_all:
+            detail = f"{quota} streams are open, which is all that this process has."
         hint = "Close one, follow many jobs in one stream (GET /v1/jobs/events), or poll GET /v1/jobs/{id}."
         super().__init__(detail, code="streams_exhausted", hint=hint, retryable=True)
         self.quota = quota

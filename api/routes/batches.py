@@ -87,7 +87,8 @@ async def read_manifest(request: Request[Services]) -> Response:
 @operation(
     "Follow a batch: server-sent events `batch.changed`, `job.changed` and `end`; 204 for who comes back after the end",
     answers={200: None, 204: None},
-    refusals=("batch_not_found",),
+    media="text/event-stream",
+    refusals=("batch_not_found", "streams_exhausted"),
     kind="status",
 )
 async def follow_events(request: Request[Services]) -> Response:
@@ -97,7 +98,8 @@ async def follow_events(request: Request[Services]) -> Response:
     show = partial(batches.standing, batch)
     if after == seen(jobs) and show(Counter(job.status for job in jobs)).status == "completed":
         return Response(status_code=204)  # the one answer after which an `EventSource` stays away
-    return EventStream(follow_batch(request.state["crowds"], batch, jobs, show=show, after=after))
+    place = request.state["places"].taken(request.user.owner)
+    return EventStream(follow_batch(request.state["crowds"], batch, jobs, show=show, after=after), place)
 
 
 @operation("Cancel each job of a batch that can still be", answers={200: BatchOut}, refusals=("batch_not_found",))

@@ -44,6 +44,7 @@ async def preview_job(request: Request[Services]) -> Response:
 @operation(
     "See the upload or the output of a job small, as WebP; 202 while the picture is still being made",
     answers={200: None, 202: JobOut, 206: None, 304: None},
+    media="image/webp",
     query=ThumbnailQuery,
     refusals=(
         *("job_not_found", "object_missing", "object_changed", "image_empty", "model_unknown"),

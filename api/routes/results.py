@@ -52,9 +52,8 @@ async def read_result(request: Request[Services]) -> Response:
 )
 async def make_link(request: Request[Services]) -> Response:
     """`POST /v1/jobs/{job_id}/links`."""
-    job = await _find(request)
     wanted = await read_json(request, LinkRequest, {})
-    return answer(request.state["links"].make(job, wanted.expires_seconds), 201)
+    return answer(request.state["links"].make(await _find(request), wanted.expires_seconds), 201)
 
 
 @operation(

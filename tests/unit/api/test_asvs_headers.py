@@ -98,7 +98,11 @@ def test_asvs_3_5_1_a_call_from_another_sites_page_changes_nothing(world: World,
     assert world.jobs.jobs == {}
 
 
-@pytest.mark.parametrize("row", [call_ for call_ in CALLS if call_.split()[0] == "GET" and call_ in ROWS])
+#: It makes the picture that it answers, which goes again within two hours; nothing that was there is changed.
+THUMBNAIL = "GET /v1/jobs/{job_id}/thumbnail"
+
+
+@pytest.mark.parametrize("row", [one for one in CALLS if one.startswith("GET ") and one in ROWS and one != THUMBNAIL])
 def test_asvs_3_5_3_no_read_changes_anything(world: World, row: str) -> None:
     things = settled(world)
     before = kept(world)

@@ -56,6 +56,13 @@ def test_a_refusal_says_what_was_exceeded_and_when_to_come_back(world: World) ->
     assert len(world.jobs.jobs) == 2
 
 
+def test_large_amounts_are_told_to_the_last_byte(world: World) -> None:
+    world.allowance["bytes"] = 10**10
+    source = Source(bucket="uploads", key="a.png", bytes=10**10 - 1)
+    world.add_job(source=source)
+    assert "9999999999 of 10000000000 bytes" in announce(world, 2).json()["detail"]
+
+
 def test_what_never_fits_is_not_worth_another_try(world: World) -> None:
     world.allowance["bytes"] = 100
     assert announce(world, 101).json()["retryable"] is False

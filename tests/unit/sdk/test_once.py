@@ -15,12 +15,22 @@ from tests.unit.fake_service import FakeService, FakeTime, away, busy, cut, refu
 #: What a dummy of each annotation is; the first that fits.
 DUMMIES: dict[str, Any] = {
     "BinaryIO": b"picture",
+    "PathLike": __file__,
+    "Mapping": {"bytes": 1},
     "datetime": datetime(2026, 1, 1, tzinfo=UTC),
     "int": 1,
     "str": "x",
 }
 #: Posts that come to the same however often they arrive, or make nothing.
-THE_SAME_TWICE = {"cancel", "retry", "pause_lane", "resume_lane", "estimate"}
+THE_SAME_TWICE = {
+    *("cancel", "cancel_batch", "retry", "pause_lane", "resume_lane", "estimate"),
+    *("sign_objects", "put_object"),
+}
+#: What some need besides, none of which is needed always.
+BESIDES: dict[str, dict[str, Any]] = {
+    "estimate": {"picture": b"picture"},
+    "make_batch": {"prefix": "x/"},
+}
 
 
 class Forgetful(FakeService):
@@ -78,13 +88,15 @@ def ended(answer: object) -> None:
         next(answer)
 
 
-METHODS = [name for name in dir(Client) if not name.startswith("_") and name not in {"close", "upscale"}]
+#: What asks nothing of the service itself, or is made of other calls.
+NO_CALLS = {"close", "send_object", "upscale"}
+METHODS = [name for name in dir(Client) if not name.startswith("_") and name not in NO_CALLS]
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_a_post_is_tried_again_under_its_key_or_not_at_all(service: FakeService, client: Client, name: str) -> None:
     """Whatever calls are added: a request that may have been done comes again only where that does no harm."""
-    given = dummies(getattr(Client, name)) | ({"picture": b"picture"} if name == "estimate" else {})
+    given = dummies(getattr(Client, name)) | BESIDES.get(name, {})
     for method in ("GET", "POST", "PUT", "PATCH", "DELETE"):
         for _ in range(20):
             service.once(method, "/v1/", cut)

@@ -203,7 +203,7 @@ def test_where_registration_is_closed_it_is_closed_here_too(
 @pytest.fixture
 def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """What a process of the api cannot start without."""
-    for setting in ("NATS_URL", "MONGO_URL", "MINIO_URL", "PASSWORD_TENANTS", "PASSWORD_SESSIONS"):
+    for setting in ("NATS_URL", "MONGO_URL", "MINIO_URL", "PASSWORD_TENANTS", "PASSWORD_SESSIONS", "PASSWORD_WEBHOOKS"):
         monkeypatch.setenv(f"ENLARGER_{setting}", "x" * 32)
     return monkeypatch
 
