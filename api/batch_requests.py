@@ -17,7 +17,7 @@ from pipeline.wire import Wire
 #: All are copied before the call answers.
 MAX_KEYS: Final = 500
 #: The same, of those below a folder.
-MAX_BELOW: Final = 2000
+MAX_BELOW: Final = 1000
 #: All are fetched before the call answers.
 MAX_URLS: Final = 100
 

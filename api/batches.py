@@ -1,6 +1,8 @@
 """Many jobs asked for at once, and what became of them, read off the jobs."""
 
+import asyncio
 from collections.abc import Mapping
+from typing import Final
 
 from api import jobs
 from api.batch_requests import BatchesQuery, BatchPage, ManifestLine
@@ -13,6 +15,9 @@ from pipeline.job import Failure, Job, Status
 from pipeline.outbox import Relay
 from pipeline.ports.batches import Batch, Refusal
 from pipeline.ports.documents import Documents
+
+#: Jobs that are canceled at a time.
+AT_ONCE: Final = 8
 
 
 class Batches:
@@ -69,13 +74,22 @@ class Batches:
         return "".join(f"{line.model_dump_json()}\n" for line in lines)
 
     async def cancel(self, batch: Batch) -> None:
-        """Cancel each job that can still be."""
-        for job in await self._documents.batches.jobs(batch.id):
-            try:
-                await jobs.cancel_job(self._documents.jobs, self._relay, batch.owner, job.id, clock=self._clock)
-            except PipelineError as error:
-                if error.code != "job_not_cancelable":
-                    raise
+        """Cancel each job that can still be, some at a time."""
+        free = asyncio.Semaphore(AT_ONCE)
+
+        async def cancel(job: Job) -> None:
+            async with free:
+                await self._cancel(batch.owner, job.id)
+
+        found = await self._documents.batches.jobs(batch.id)
+        await asyncio.gather(*(cancel(job) for job in found if not job.terminal))
+
+    async def _cancel(self, owner: str, job_id: str) -> None:
+        try:
+            await jobs.cancel_job(self._documents.jobs, self._relay, owner, job_id, clock=self._clock)
+        except PipelineError as error:
+            if error.code != "job_not_cancelable":
+                raise
 
 
 def _refused(refusal: Refusal) -> ManifestLine:
