@@ -66,6 +66,15 @@ class Follower:
     _due: float = 0.0
     _heard: float | None = None
 
+    def add(self, item: Item, known: Mapping[str, Job]) -> None:
+        """Wait for *item*, which was sent, or whose job has not ended; *known* are all jobs that were there before."""
+        if not self.awaited:  # a new job is newer than all that are known
+            made = (job.created_at for job in known.values() if job.created_at is not None)
+            self.oldest = max(made, default=None)
+        if item.job is not None and self.oldest is not None:
+            self.oldest = min(item.job.created_at, self.oldest) if item.job.created_at is not None else None
+        self.awaited[item.key] = Awaited.of(item, known, self.clock)
+
     def wait(self) -> Iterator[tuple[str, Job | EnlargerError]]:
         """Each awaited key with its job once that has ended, or with what went wrong, until none is left."""
         while self.awaited:

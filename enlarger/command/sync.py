@@ -14,7 +14,7 @@ from enlarger.client import Client
 from enlarger.command import mirror
 from enlarger.command.bars import bars
 from enlarger.command.crew import Crew
-from enlarger.command.following import Awaited, Follower
+from enlarger.command.following import Follower
 from enlarger.command.mirror import Item
 from enlarger.command.notes import in_words
 from enlarger.command.places import BUCKET, Place, prefix_of
@@ -79,12 +79,10 @@ def _follower(
     client: Client, place: Place, items: Mapping[str, Item], known: Mapping[str, Job], session: Session
 ) -> Follower:
     """Waits for the jobs of what was sent just now, and of what was sent before and has not ended."""
-    open_ = [item.job for item in items.values() if item.job is not None and not item.job.terminal]
-    last = max(known.values(), key=lambda job: job.id, default=None)
-    times = [job.created_at for job in (*open_, last) if job is not None and job.created_at is not None]
-    follower = Follower(client, place.prefix, session.clock, min(times, default=None))
-    waited = [item for item in items.values() if item.sent or (item.job is not None and not item.job.terminal)]
-    follower.awaited |= {item.key: Awaited.of(item, known, session.clock) for item in waited}
+    follower = Follower(client, place.prefix, session.clock)
+    for item in items.values():
+        if item.sent or (item.job is not None and not item.job.terminal):
+            follower.add(item, known)
     return follower
 
 

@@ -10,7 +10,7 @@ from typing import Final, Literal
 from enlarger.client import Client
 from enlarger.command import mirror
 from enlarger.command.crew import Crew
-from enlarger.command.following import Awaited, Follower
+from enlarger.command.following import Follower
 from enlarger.command.landing import Landing
 from enlarger.command.mirror import Item
 from enlarger.command.places import Place
@@ -92,10 +92,7 @@ class Watcher:
     def _await(self, item: Item) -> None:
         if item.job is not None and item.job.terminal:
             return
-        if not self._follower.awaited:  # no job that we wait for from now on is older than the newest we know
-            made = (job.created_at for job in self.known.values() if job.created_at is not None)
-            self._follower.oldest = item.job.created_at if item.job is not None else max(made, default=None)
-        self._follower.awaited[item.key] = Awaited.of(item, self.known, self.clock)
+        self._follower.add(item, self.known)
         self._sent[item.key] = item
         self.landing.done(item.photo)
 

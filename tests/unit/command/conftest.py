@@ -1,5 +1,6 @@
 """A command line, a folder, and a service in memory."""
 
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,8 @@ from typer.testing import CliRunner, Result
 
 from enlarger.command.app import app
 from enlarger.command.session import Session
+from tests.unit.command.shell import ENVIRON, EPOCH, Shell, Step
 from tests.unit.fake_service import API, TOKEN, FakeService
-
-ENVIRON = {"ENLARGER_URL": API, "ENLARGER_TOKEN": TOKEN}
 
 Invoke = Callable[..., Result]
 
@@ -46,3 +46,29 @@ def enlarger(service: FakeService, folder: Path, monkeypatch: pytest.MonkeyPatch
         return CliRunner().invoke(app, args, obj=Session(environ, folder, connect), catch_exceptions=False)
 
     return invoke
+
+
+@pytest.fixture
+def shell(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Shell:
+    monkeypatch.chdir(folder)
+    for path in (folder / "trip").rglob("*.*"):
+        os.utime(path, (EPOCH - 60, EPOCH - 60))
+    return Shell(folder)
+
+
+@pytest.fixture
+def write(shell: Shell) -> Callable[..., Step]:
+    """A step that writes a file, stamped with the present time or an older one."""
+
+    def step(name: str, body: bytes, *, old_seconds: float = 0.0, told: bool = True) -> Step:
+        def written() -> set[Path]:
+            path = shell.folder / "trip" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(body)
+            stamp = EPOCH + shell.time.now - old_seconds
+            os.utime(path, (stamp, stamp))
+            return {path} if told else set()
+
+        return written
+
+    return step

@@ -7,11 +7,13 @@ from typer.testing import CliRunner, Result
 
 from enlarger.command.app import app
 from enlarger.command.session import Session
-from tests.unit.command.conftest import ENVIRON
 from tests.unit.fake_bucket import FakeBucket
-from tests.unit.fake_service import FakeTime
+from tests.unit.fake_service import API, TOKEN, FakeTime
 
+ENVIRON = {"ENLARGER_URL": API, "ENLARGER_TOKEN": TOKEN}
 PLACE = "s3://uploads/trip/@x4/"
+#: Where the pictures of the folder go.
+BOTH = ["trip/@x4/a.jpg", "trip/@x4/day 2/b.JPG"]
 #: What files are stamped with when the clock stands at 0.
 EPOCH = 1_700_000_000.0
 #: Does something to the folder, and says what the system would tell of it.
@@ -51,3 +53,7 @@ class Shell:
 
 def files(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def puts(shell: Shell, name: str) -> list[bytes]:
+    return [one.content for one in shell.service.asked("PUT", name)]

@@ -19,7 +19,7 @@ from enlarger.command.session import GLANCE_SECONDS, Session
 from pipeline.job import Status
 from pipeline.option_values import FORMAT_NAMES
 from pipeline.topology import Lane
-from tests.unit.command.conftest import ENVIRON
+from tests.unit.command.shell import ENVIRON
 from tests.unit.fake_service import TOKEN, FakeService, away, busy
 
 ROOT = Path(__file__).parents[3]

@@ -9,16 +9,8 @@ import httpx2
 import pytest
 
 from enlarger.command.following import UNSEEN_SECONDS
-from tests.unit.command.shell import PLACE, Shell, files
+from tests.unit.command.shell import BOTH, PLACE, Shell, files
 from tests.unit.fake_service import away, busy, denied, enlarged
-
-BOTH = ["trip/@x4/a.jpg", "trip/@x4/day 2/b.JPG"]
-
-
-@pytest.fixture
-def shell(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Shell:
-    monkeypatch.chdir(folder)
-    return Shell(folder)
 
 
 @pytest.mark.parametrize("place", [PLACE, "s3://uploads/trip/@x4", "trip/@x4/", "trip/@x4"])

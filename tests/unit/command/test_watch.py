@@ -1,5 +1,6 @@
 """`enlarger watch`: what lands in a folder goes up once it is whole, and nothing is lost."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -12,45 +13,13 @@ import pytest
 
 from enlarger.command.landing import SCAN_SECONDS, SETTLE_SECONDS, changes
 from tests.unit.command.conftest import Invoke
-from tests.unit.command.shell import EPOCH, Shell, Step, files
-from tests.unit.fake_service import away, busy, denied, enlarged, refused
-
-START = ["trip/@x4/a.jpg", "trip/@x4/day 2/b.JPG"]
-
-
-@pytest.fixture
-def shell(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Shell:
-    monkeypatch.chdir(folder)
-    for path in (folder / "trip").rglob("*.*"):
-        os.utime(path, (EPOCH - 60, EPOCH - 60))
-    return Shell(folder)
-
-
-@pytest.fixture
-def write(shell: Shell) -> Callable[..., Step]:
-    """A step that writes a file, stamped with the present time or an older one."""
-
-    def step(name: str, body: bytes, *, old_seconds: float = 0.0, told: bool = True) -> Step:
-        def written() -> set[Path]:
-            path = shell.folder / "trip" / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(body)
-            stamp = EPOCH + shell.time.now - old_seconds
-            os.utime(path, (stamp, stamp))
-            return {path} if told else set()
-
-        return written
-
-    return step
-
-
-def puts(shell: Shell, name: str) -> list[bytes]:
-    return [one.content for one in shell.service.asked("PUT", name)]
+from tests.unit.command.shell import BOTH, EPOCH, Shell, Step, files, puts
+from tests.unit.fake_service import enlarged
 
 
 def test_what_is_there_at_the_start_goes_up_and_comes_back(shell: Shell, folder: Path) -> None:
     done = shell.watch()
-    assert (done.exit_code, done.stderr, shell.service.sent()) == (0, "", START)
+    assert (done.exit_code, done.stderr, shell.service.sent()) == (0, "", BOTH)
     assert files(folder / "out") == {"a.jpg": enlarged(b"first"), "day 2/b.JPG": enlarged(b"second")}
     trip, out = folder.resolve() / "trip", folder.resolve() / "out"
     assert set(done.stdout.splitlines()) == {
@@ -71,7 +40,20 @@ def test_a_second_watch_sends_and_fetches_nothing_again(shell: Shell) -> None:
 def test_jobs_that_were_under_way_at_the_start_come_back_too(shell: Shell, folder: Path) -> None:
     shell.sync()
     assert shell.watch().exit_code == 0
-    assert shell.service.sent() == START
+    assert shell.service.sent() == BOTH
+    assert files(folder / "out").keys() == {"a.jpg", "day 2/b.JPG"}
+
+
+@pytest.mark.parametrize("command", ["watch", "sync"])
+def test_a_job_that_is_much_older_than_the_newest_comes_back_too(shell: Shell, folder: Path, command: str) -> None:
+    body = (folder / "trip/a.jpg").read_bytes()
+    etag = hashlib.md5(body, usedforsecurity=False).hexdigest()
+    old = shell.service.put(BOTH[0], etag=etag, size_bytes=len(body))
+    shell.service.objects[BOTH[0]] = body
+    between, *_ = (shell.service.put(f"trip/@x4/{n}.jpg", etag="e", size_bytes=1, status="failed") for n in range(4))
+    old["created_at"], between["created_at"] = "2025-12-31T12:00:00Z", "2025-12-31T13:00:00Z"
+    done = shell.watch() if command == "watch" else shell.sync("--wait", "--back", "out")
+    assert (done.exit_code, "upload_unseen" in done.stderr, shell.service.sent()) == (0, False, BOTH[1:])
     assert files(folder / "out").keys() == {"a.jpg", "day 2/b.JPG"}
 
 
@@ -132,13 +114,13 @@ def test_all_pictures_of_a_folder_that_is_moved_in_go_up(shell: Shell, folder: P
         return {folder.resolve() / "trip/album"}  # of what lies in there the system tells nothing
 
     shell.watch(set, moved)
-    assert shell.service.sent() == sorted([*START, "trip/@x4/album/1.png", "trip/@x4/album/deep/2.png"])
+    assert shell.service.sent() == sorted([*BOTH, "trip/@x4/album/1.png", "trip/@x4/album/deep/2.png"])
 
 
 @pytest.mark.parametrize("name", ["notes.txt", ".a.jpg.x8Kq", ".cache/c.jpg", "@eaDir/d.jpg", "big/a.jpg", "x.part"])
 def test_what_is_no_picture_of_the_folder_stays(shell: Shell, write: Callable[..., Step], name: str) -> None:
     done = shell.watch(set, write(name, b"x", old_seconds=9), args=("--back", "trip/big"))
-    assert (done.exit_code, shell.service.sent()) == (0, START)
+    assert (done.exit_code, shell.service.sent()) == (0, BOTH)
 
 
 def test_what_was_only_touched_is_not_sent_again(shell: Shell, write: Callable[..., Step]) -> None:
@@ -157,7 +139,7 @@ def test_a_picture_that_is_overwritten_while_its_job_is_under_way_ends_as_the_ne
     shell: Shell, folder: Path, write: Callable[..., Step]
 ) -> None:
     def superseded() -> set[Path]:
-        older, *_ = (job for job in shell.service.jobs.values() if job["source"]["key"] == START[0])
+        older, *_ = (job for job in shell.service.jobs.values() if job["source"]["key"] == BOTH[0])
         older |= {"status": "canceled", "status_reason": "superseded"}
         return set()
 
@@ -175,72 +157,9 @@ def test_what_nobody_told_of_is_found_within_a_minute(shell: Shell, write: Calla
     assert puts(shell, "lost.png") == [b"x"]
 
 
-def test_no_picture_is_lost_while_the_service_is_away(shell: Shell, folder: Path, write: Callable[..., Step]) -> None:
-    def stop() -> set[Path]:
-        for method, path in (("POST", "/v1/objects"), ("GET", "/v1/jobs")):
-            for _ in range(20):
-                shell.service.once(method, path, away)
-        return set()
-
-    done = shell.watch(stop, write("new.png", b"x", old_seconds=9), ticks=300)
-    assert done.exit_code == 0
-    assert files(folder / "out").keys() == {"a.jpg", "day 2/b.JPG", "new.png"}
-    later = [line for line in done.stderr.splitlines() if "new.png" in line]
-    assert len(later) == 1
-    assert later[0].endswith("it is tried again")
-
-
-@pytest.mark.parametrize(
-    ("method", "path", "fault"),
-    [
-        ("PUT", "a.jpg", denied),
-        ("GET", "/result", lambda _: refused(503, "storage_unavailable", "Away.", "Wait.")),
-        ("GET", "/outputs", denied),
-        ("POST", "/v1/objects", busy("3")),
-    ],
-)
-def test_what_fails_once_is_tried_again(
-    shell: Shell, folder: Path, method: str, path: str, fault: Callable[[httpx2.Request], httpx2.Response]
-) -> None:
-    def broken() -> set[Path]:
-        for _ in range(7):
-            shell.service.once(method, path, fault)
-        return set()
-
-    assert shell.watch(broken, ticks=200).exit_code == 0
-    assert files(folder / "out") == {"a.jpg": enlarged(b"first"), "day 2/b.JPG": enlarged(b"second")}
-
-
-def test_a_picture_that_fails_is_told_once_and_again_only_when_it_changes(
-    shell: Shell, folder: Path, write: Callable[..., Step]
-) -> None:
-    bad, wait = write("c.png", b"no picture", old_seconds=9), [set] * 70
-    done = shell.watch(set, bad, *wait, write("c.png", b"mended", old_seconds=9), *wait)
-    assert done.stderr.splitlines() == [
-        f"{folder.resolve()}/trip/c.png: format_unsupported: It is no picture.: Send one."
-    ]
-    assert (folder / "out/c.png").read_bytes() == enlarged(b"mended")
-
-
-def test_a_refused_key_is_told_and_harms_no_other(shell: Shell, write: Callable[..., Step]) -> None:
-    done = shell.watch(write("bad.png", b"x", old_seconds=9), args=("--json",))
-    told = [json.loads(line) for line in done.stdout.splitlines()]
-    codes = {one["key"]: (one["event"], one["error"] and one["error"]["code"]) for one in told}
-    assert codes == dict.fromkeys(START, ("sent", None)) | {"trip/@x4/bad.png": ("failed", "request_invalid")}
-
-
 def test_with_json_each_event_is_one_line(shell: Shell) -> None:
     told = [json.loads(line) for line in shell.watch(args=("--json", "--back", "out")).stdout.splitlines()]
     assert [(one["event"], one["status"]) for one in told] == [("sent", None)] * 2 + [("fetched", "succeeded")] * 2
-
-
-def test_who_is_not_let_in_any_more_is_told_so_and_the_command_ends(shell: Shell, write: Callable[..., Step]) -> None:
-    def revoked() -> set[Path]:
-        shell.service.once("POST", "/v1/objects", lambda _: refused(401, "token_invalid", "Unknown.", "Send another."))
-        return write("new.png", b"x", old_seconds=9)()
-
-    done = shell.watch(*[set] * 3, revoked)
-    assert (done.exit_code, "token_invalid" in done.stderr) == (1, True)
 
 
 @pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
@@ -277,16 +196,6 @@ def test_the_system_tells_of_what_lands(tmp_path: Path) -> None:
         if tmp_path / "named.jpg" in seen:
             break
     assert tmp_path / "named.jpg" in seen
-
-
-@pytest.mark.parametrize("place", ["bad/@x44x/", "trip/@x4/"])
-def test_a_place_or_a_service_that_is_wrong_is_told_at_the_start(shell: Shell, place: str) -> None:
-    if "bad" not in place:
-        for _ in range(6):
-            shell.service.once("POST", "/v1/objects", away)
-    done = shell("watch", "trip", place, steps=(set,))
-    code = "request_invalid" if "bad" in place else "service_unreachable"
-    assert (done.exit_code, code in done.stderr, shell.service.sent()) == (1, True, [])
 
 
 def test_a_folder_that_is_not_there_is_a_mistake_of_usage(enlarger: Invoke) -> None:
