@@ -15,10 +15,13 @@ The class stands among the bases of `Service`, and that is all: `await AsyncClie
 `Client(…).shelf("a")` are a `Shelf`, for the type checker too. `Client` runs the coroutine to its end, with a network
 that blocks where the other one awaits. So a call awaits nothing but other calls and what `Calls` and its network have:
 files are opened, read and written by `self._network.apart(…)`, and `self._network.sleep(…)` sleeps.
+
+A POST that makes something carries an `Idempotency-Key` in `headers` where the service heeds one (`new_key()`), and is
+asked `once=True` where it does not.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import wraps
 from types import MethodType
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
@@ -103,9 +106,16 @@ class Calls:
 
     @asynccontextmanager
     async def _listen(self, path: str, headers: Mapping[str, str], limits: httpx2.Timeout) -> AsyncIterator[Stream]:
-        """Open a live stream."""
-        sent = {**headers, **_authorization(await self._bearer.token())}
-        async with self._network.listen(path, sent, limits) as stream:
+        """Open a live stream, again with another token where there is one for that which was refused."""
+        async with AsyncExitStack() as opened:
+            for last in (False, True):
+                token = await self._bearer.token()
+                sent = {**headers, **_authorization(token)}
+                stream = await opened.enter_async_context(self._network.listen(path, sent, limits))
+                refused = stream.response.status_code == httpx2.codes.UNAUTHORIZED
+                if last or not (refused and await self._bearer.renew(token)):
+                    break
+                await opened.aclose()
             yield stream
 
     async def _persist(

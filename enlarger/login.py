@@ -145,13 +145,23 @@ class Session:
         """Change it. All sessions end by that; this one goes on as a new one."""
 
         async def change() -> None:
-            await self._freshen()
-            body, asked_at = {"current_password": current, "new_password": new}, self._clock.now()
+            asked_at = self._clock.now()
             answer = await self._post("password", body, token=self._access, worth=ONCE)
             self._password = self._password and new
             await self._take(answer, asked_at)
 
-        await self._alone(change)
+        async def change_when_signed_in() -> None:
+            await self._freshen()
+            try:
+                await change()
+            except EnlargerError as error:
+                if not expired(error):
+                    raise
+                await self._next()
+                await change()
+
+        body = {"current_password": current, "new_password": new}
+        await self._alone(change_when_signed_in)
 
     @property
     def _fresh(self) -> bool:

@@ -1,6 +1,7 @@
 """Signing in: tokens are renewed in time, by one at a time, and no refresh token is ever shown twice."""
 
 import asyncio
+import json
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +11,7 @@ import httpx2
 import pytest
 
 from enlarger import Client, EnlargerError, Login
-from tests.unit.fake_service import FakeTime, away, busy, cut, refused
+from tests.unit.fake_service import FakeTime, away, busy, cut, refused, streamed
 from tests.unit.sdk.awaited import Awaited
 from tests.unit.sdk.fake_accounts import EMAIL, LIFE_SECONDS, PASSWORD, FakeAccounts
 
@@ -161,6 +162,25 @@ def test_a_changed_password_ends_other_sessions_and_this_client_goes_on(
     accounts.end_sessions()
     assert client.me().owner == "usr_1"  # it knows the new password
     assert kept == ["refresh-0", "refresh-2", "refresh-3"]
+
+
+def test_a_password_is_changed_although_the_token_has_expired_unnoticed(accounts: FakeAccounts, sign_in: Any) -> None:
+    client = sign_in()
+    client.me()
+    accounts.expire_access()
+    client.change_password(PASSWORD, "another sentence")
+    assert accounts.calls() == ["login", "me", "password", "refresh", "password"]
+    assert accounts.password == "another sentence"
+
+
+def test_a_live_stream_is_opened_again_with_a_token_that_is_good(accounts: FakeAccounts, sign_in: Any) -> None:
+    client = sign_in()
+    client.me()
+    accounts.expire_access()
+    job = accounts.add(status="queued", rev=1)
+    accounts.streams = [streamed("event: job.changed\r\ndata: " + json.dumps(job | {"status": "succeeded"}))]
+    assert client.wait(job["id"]).status == "succeeded"
+    assert accounts.calls() == ["login", "me", "events", "refresh", "events"]
 
 
 def test_a_password_that_was_wrong_changes_nothing(accounts: FakeAccounts, sign_in: Any) -> None:

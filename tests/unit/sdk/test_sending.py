@@ -210,7 +210,7 @@ def test_whatever_a_server_says_tries_and_waits_are_bounded(
     except outcome:
         assert len(answers) > len(BACKOFF_SECONDS)
     assert tries == min(len(answers), len(BACKOFF_SECONDS)) + 1
-    assert time.now <= len(BACKOFF_SECONDS) * MAX_RETRY_AFTER_SECONDS
+    assert time.now <= len(BACKOFF_SECONDS) * MAX_RETRY_AFTER_SECONDS * 1.25
 
 
 @given(
