@@ -6,7 +6,7 @@ from contextlib import aclosing
 from datetime import datetime
 from itertools import count
 from pathlib import Path
-from typing import Any, Final, NamedTuple, Unpack
+from typing import Any, NamedTuple, Unpack
 from urllib.parse import quote
 
 from enlarger.calls import Calls, call, listing
@@ -16,12 +16,9 @@ from enlarger.models import Job, Metrics, Model, ModelList, Page, Upload, Why
 from enlarger.options import Options, for_file
 from enlarger.pictures import Picture, PictureLike, look_at
 from enlarger.reading import not_ours, read
-from enlarger.retries import BACKOFF_SECONDS, polling_waits
+from enlarger.retries import RESTART_SECONDS, polling_waits
 from enlarger.submitting import new_key
 from enlarger.transfer import OnBytes, fetch_file, put_file
-
-#: Who waits for a job outlasts a restart of the service.
-RESTART_SECONDS: Final = (*BACKOFF_SECONDS, 8.0, 8.0, 8.0)
 
 
 class Upscaled(NamedTuple):

@@ -10,7 +10,16 @@ from enlarger.account_models import SignedIn
 from enlarger.errors import EnlargerError, problem
 from enlarger.network import Network
 from enlarger.reading import read
-from enlarger.retries import NEVER_SENT, ONCE, REPEATABLE, Clock, Worth, persist
+from enlarger.retries import (
+    BACKOFF_SECONDS,
+    NEVER_SENT,
+    ONCE,
+    REPEATABLE,
+    RESTART_SECONDS,
+    Clock,
+    Worth,
+    persist,
+)
 
 #: An access token is renewed when it is good for less than this, or for less than a tenth of its life.
 MARGIN_SECONDS: Final = 60.0
@@ -113,12 +122,13 @@ class Session:
         self._access = ""
         self._fresh_until = 0.0
         self._ended = False
+        self._failure: EnlargerError | None = None
         self._lock = network.lock()
 
     async def token(self) -> str:
         """The access token, renewed where it is about to end."""
         if not self._fresh:
-            await self._alone(self._freshen)
+            await self._alone(self._shared(self._freshen))
         return self._access
 
     async def renew(self, refused: str) -> bool:
@@ -128,7 +138,7 @@ class Session:
             if self._access == refused:
                 await self._next()
 
-        await self._alone(unless_done)
+        await self._alone(self._shared(unless_done))
         return True
 
     async def end(self) -> None:
@@ -178,6 +188,21 @@ class Session:
 
         await self._network.through(locked())
 
+    def _shared(self, work: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], Coroutine[Any, Any, None]]:
+        """*work*, unless it fails for somebody before: a password that is wrong is shown once, not by each of many."""
+        before = self._failure
+
+        async def unless_failed() -> None:
+            if self._failure is not None and self._failure is not before:
+                raise self._failure
+            try:
+                await work()
+            except EnlargerError as error:
+                self._failure = error
+                raise
+
+        return unless_failed
+
     async def _freshen(self) -> None:
         if not self._fresh:
             await self._next()
@@ -187,7 +212,8 @@ class Session:
         asked_at = self._clock.now()
         if self._refresh_token:
             try:
-                answer = await self._post("refresh", {"refresh_token": self._refresh_token}, worth=_REFRESH)
+                body = {"refresh_token": self._refresh_token}
+                answer = await self._post("refresh", body, waits=RESTART_SECONDS, worth=_REFRESH)
             except EnlargerError as error:
                 if not self._password or error.code not in _LOST:
                     raise
@@ -209,6 +235,7 @@ class Session:
         body: Mapping[str, str],
         *,
         token: str = "",
+        waits: tuple[float, ...] = BACKOFF_SECONDS,
         worth: Worth = REPEATABLE,
     ) -> httpx2.Response:
         headers = {"authorization": f"Bearer {token}"} if token else {}
@@ -220,7 +247,7 @@ class Session:
             return answer
 
         sleep, chance = self._network.sleep, self._clock.chance
-        return await persist(attempt, sleep=sleep, chance=chance, worth=worth)
+        return await persist(attempt, sleep=sleep, chance=chance, waits=waits, worth=worth)
 
 
 def expired(error: EnlargerError) -> bool:

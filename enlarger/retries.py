@@ -16,6 +16,8 @@ BACKOFF_SECONDS: Final = (0.25, 0.5, 1.0, 2.0, 4.0)
 USED_UP: Final = "quota_exceeded"
 #: An earlier try of the same request, whose connection was lost, is not done yet.
 UNDER_WAY: Final = "idempotency_in_flight"
+#: Who waits for a job outlasts a restart of the service.
+RESTART_SECONDS: Final = (*BACKOFF_SECONDS, 8.0, 8.0, 8.0)
 NEVER_SENT: Final = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
 CUT: Final = (httpx2.NetworkError, httpx2.TimeoutException, httpx2.RemoteProtocolError)
 

@@ -11,6 +11,7 @@ import httpx2
 import pytest
 
 from enlarger import Client, EnlargerError, Login
+from enlarger.retries import RESTART_SECONDS
 from tests.unit.fake_service import FakeTime, away, busy, cut, refused, streamed
 from tests.unit.sdk.awaited import Awaited
 from tests.unit.sdk.fake_accounts import EMAIL, LIFE_SECONDS, PASSWORD, FakeAccounts
@@ -149,6 +150,16 @@ def test_a_refresh_that_cannot_have_arrived_is_tried_again(accounts: FakeAccount
     assert accounts.calls() == ["login", "me", "me", "refresh", "refresh", "me"]
 
 
+def test_a_session_outlasts_a_restart_of_the_service(accounts: FakeAccounts, sign_in: Any, time: FakeTime) -> None:
+    client = sign_in()
+    client.me()
+    accounts.expire_access()
+    for _ in RESTART_SECONDS:
+        accounts.once("POST", "/refresh", away)
+    assert client.me().owner == "usr_1"
+    assert time.slept == list(RESTART_SECONDS)
+
+
 def test_a_changed_password_ends_other_sessions_and_this_client_goes_on(
     accounts: FakeAccounts, sign_in: Any, time: FakeTime
 ) -> None:
@@ -265,6 +276,16 @@ async def test_tasks_that_meet_a_refusal_together_refresh_once(accounts: FakeAcc
         await asyncio.gather(*(client.me() for _ in range(8)))
     assert accounts.calls().count("refresh") == 1
     assert accounts.reused == 0
+
+
+@pytest.mark.anyio
+async def test_a_password_that_is_wrong_is_shown_once_and_all_who_wait_are_told(accounts: FakeAccounts) -> None:
+    async with accounts.async_signed_in(password="another") as client:
+        told = await asyncio.gather(*(client.me() for _ in range(8)), return_exceptions=True)
+        assert [error.code for error in told if isinstance(error, EnlargerError)] == ["login_invalid"] * 8
+        assert accounts.calls() == ["login"]
+        accounts.password = "another"
+        await client.me()  # who comes later tries anew
 
 
 @pytest.mark.anyio
