@@ -8,8 +8,7 @@ import httpx2
 from enlarger.accounts import Accounts
 from enlarger.admin import Admin
 from enlarger.batches import Batches
-from enlarger.calls import call
-from enlarger.connection import Connection
+from enlarger.calls import Waiting, call
 from enlarger.endpoints import Endpoints
 from enlarger.jobs import Jobs
 from enlarger.login import Login
@@ -31,7 +30,7 @@ class Service(Jobs, Previewing, Batches, Objects, Accounts, Endpoints, Admin, To
         await self._network.close()
 
 
-class Client(Connection, Service):
+class Client(Waiting, Service):
     """A connection to one Enlarger service, safe to share between threads.
 
     Every method raises `EnlargerError`. Busy answers and lost connections are tried again, a few times.
@@ -56,7 +55,7 @@ class Client(Connection, Service):
         url, token = settings(url, token)
         clock = clock or Clock()
         network = Blocking(url, transport=transport, clock=clock, timeout_seconds=timeout_seconds)
-        Connection.__init__(self, Service(network, token, clock=clock, timeout_seconds=timeout_seconds))
+        Waiting.__init__(self, Service(network, token, clock=clock, timeout_seconds=timeout_seconds))
 
     def __enter__(self) -> Self:
         return self
