@@ -1,7 +1,8 @@
 """Jobs with their place in the queue and what they wait for. What surrounds a lane is asked for once in a while."""
 
 import asyncio
-from collections.abc import Mapping
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -16,19 +17,17 @@ from pipeline.identity import new_job_id
 from pipeline.job import Job, JobOptions, Source, Status
 from pipeline.ports.bus import Bus
 from pipeline.ports.documents import Documents
-from pipeline.ports.lanes import LaneState
+from pipeline.ports.lanes import LaneState, Place
 from pipeline.queueing import lane_of
 from pipeline.topology import UPLOADS_BUCKET, Lane
 from pipeline.wire import JobOut, Queue, Wire
 
-#: Places are counted up to this, so that one costs the same in any queue.
+#: Places are told up to this, so that a line costs the same in any queue.
 COUNTED: Final = 1000
 #: The pace of a lane is that of so many jobs.
 PASSAGES: Final = 50
-#: What is known of a lane, and of a place in it, holds for so long.
+#: What is known of a lane holds for so long.
 CACHED_SECONDS: Final = 2.0
-#: Of so many jobs the place is remembered.
-PLACES: Final = 4096
 #: A job can be read without the bus: it gets so long to say something of the lane.
 BUS_SECONDS: Final = 1.0
 
@@ -45,12 +44,11 @@ class Why(Wire):
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
-    """How many stood before a job at a moment."""
+class _Line:
+    """Who stood in a lane at a moment."""
 
     at: datetime
-    rev: int
-    ahead: int
+    places: Sequence[Place]
 
 
 class Queues:
@@ -62,7 +60,8 @@ class Queues:
         self._clock = clock
         self._asking = asyncio.Lock()
         self._scenes: dict[Lane, tuple[datetime, Scene]] = {}
-        self._places: dict[str, _Place] = {}
+        self._lining = asyncio.Lock()
+        self._lines: dict[Lane, _Line] = {}
 
     async def listed(self, job: Job, shown: JobOut) -> JobOut:
         """*shown* with what the job waits for, without its place, which costs a question for each job."""
@@ -99,20 +98,19 @@ class Queues:
             return None
         if job.queued_at is None:
             return Queue(lane=job.lane)
-        ahead = await self._ahead(job)
+        line = await self._line(job.lane, job.queued_at)
+        ahead = bisect_left(line, (job.queued_at, job.id))
         forecast = _forecast(job, ahead, await self._scene(job.lane), now=self._clock())
         return _queue(job.lane, ahead, forecast)
 
-    async def _ahead(self, job: Job) -> int:
-        """How many stand before *job*, counted once in a while however often somebody asks."""
-        now, known = self._clock(), self._places.get(job.id)
-        if known is not None and known.rev == job.rev and (now - known.at).total_seconds() < CACHED_SECONDS:
-            return known.ahead
-        ahead = await self._documents.jobs.ahead(job, limit=COUNTED)
-        if len(self._places) >= PLACES:
-            self._places.clear()
-        self._places[job.id] = _Place(now, job.rev, ahead)
-        return ahead
+    async def _line(self, lane: Lane, since: datetime) -> Sequence[Place]:
+        """Who stands in *lane*, as of a moment after *since*: asked for once in a while, however many jobs are read."""
+        async with self._lining:
+            now, known = self._clock(), self._lines.get(lane)
+            old = known is None or (now - known.at).total_seconds() >= CACHED_SECONDS or known.at <= since <= now
+            if known is None or old:
+                known = self._lines[lane] = _Line(now, await self._documents.lanes.line(lane, limit=COUNTED))
+            return known.places
 
     async def _scene(self, lane: Lane) -> Scene:
         async with self._asking:

@@ -1,4 +1,4 @@
-"""What a long queue costs: a claim, a page of the list and a place in the queue, with 1,000 and 100,000 jobs queued.
+"""What a long queue costs: a claim, a page of the list and the line of a lane, with 1,000 and 100,000 jobs queued.
 
 `python -m benchmarks.backlog` fills two databases of one server and takes turns between them; figures are medians. The
 server is `mongod` or `secantusd-rs` where one of them is on PATH, else the stand-in for laptops; it says which.
@@ -23,14 +23,14 @@ from infra.binaries import documents_argv
 from pipeline.adapters import mongo
 from pipeline.identity import new_job_id
 from pipeline.job import Job, Source, Status, claim
-from pipeline.ports.documents import JobStore
+from pipeline.ports.documents import Documents
 from tests.servers import Servers, running
 
 FEW: Final = 1_000
 MANY: Final = 100_000
 OWNER: Final = "default"
 PAGE: Final = 50
-#: Jobs before one that are counted at most.
+#: Jobs of a line that are read at most.
 COUNTED_JOBS: Final = 1_000
 LEASE_SECONDS: Final = 45.0
 _BATCH: Final = 1_000
@@ -69,9 +69,9 @@ async def filled(db: mongo.Database, count: int) -> list[Job]:
     return jobs
 
 
-def calls(store: JobStore, jobs: list[Job]) -> Mapping[str, Call]:
+def calls(documents: Documents, jobs: list[Job]) -> Mapping[str, Call]:
     """The three questions, each asked as the service asks it. A claim takes a job from the front away."""
-    waiting = iter(jobs)
+    store, waiting = documents.jobs, iter(jobs)
 
     async def take() -> None:
         job = await store.get(next(waiting).id)
@@ -81,7 +81,7 @@ def calls(store: JobStore, jobs: list[Job]) -> Mapping[str, Call]:
     return {
         "claim": take,
         "page of the list": lambda: store.page(OWNER, limit=PAGE),
-        "place in the queue": lambda: store.ahead(jobs[-1], limit=COUNTED_JOBS),
+        "line of the lane": lambda: documents.lanes.line("bulk", limit=COUNTED_JOBS),
     }
 
 
@@ -98,7 +98,7 @@ async def measure(servers: Servers, *, rounds: int) -> dict[str, dict[str, float
         ways: dict[int, Mapping[str, Call]] = {}
         for count in (FEW, MANY):
             db = client.get_database(f"backlog_{count}")
-            ways[count] = calls(mongo.documents(db).jobs, await filled(db, count))
+            ways[count] = calls(mongo.documents(db), await filled(db, count))
         found: dict[str, dict[int, list[float]]] = {name: {FEW: [], MANY: []} for name in ways[FEW]}
         for _ in range(rounds):
             for name, by_count in found.items():

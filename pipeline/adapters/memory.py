@@ -85,11 +85,6 @@ class MemoryJobs:
         before = [place for place in sorted(placed) if place[0] < queued_before]
         return [placed[place] for place in before if after is None or place > after][:limit]
 
-    async def ahead(self, job: Job, *, limit: int) -> int:
-        mine = (job.queued_at, job.id)
-        queued = [each for each in self.jobs.values() if each.status is Status.QUEUED and each.queued_at]
-        return min(limit, sum((each.queued_at, each.id) < mine for each in queued if each.lane == job.lane))
-
     async def tally(self, *, limit: int) -> dict[Status, int]:
         counted = Counter(job.status for job in self.jobs.values())
         return {status: min(limit, counted[status]) for status in Status}

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from pipeline.job import WORKED_ON, Job, Status
-from pipeline.ports.lanes import LaneWork, Passage, Pause
+from pipeline.ports.lanes import LaneWork, Passage, Pause, Place
 from pipeline.topology import Lane
 
 
@@ -37,6 +37,11 @@ class MemoryLanes:
         ]
         lately = [passage for passage in went if now - timedelta(days=1) <= passage.completed_at < now]
         return sorted(lately, key=lambda passage: passage.completed_at, reverse=True)[:limit]
+
+    async def line(self, lane: Lane, *, limit: int) -> list[Place]:
+        """See `LaneStore.line`."""
+        queued = [job for job in self._jobs.values() if job.lane == lane and job.status is Status.QUEUED]
+        return sorted((job.queued_at, job.id) for job in queued if job.queued_at)[:limit]
 
     async def held(self, now: datetime, *, limit: int) -> int:
         """See `LaneStore.held`."""

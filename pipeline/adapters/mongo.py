@@ -19,7 +19,7 @@ from pipeline.adapters.mongo_audit import MongoAudit
 from pipeline.adapters.mongo_away import answering
 from pipeline.adapters.mongo_counters import MongoCounters
 from pipeline.adapters.mongo_idempotency import MongoClaims
-from pipeline.adapters.mongo_lanes import MongoLanes, ahead
+from pipeline.adapters.mongo_lanes import MongoLanes
 from pipeline.adapters.mongo_limits import MongoLimits
 from pipeline.adapters.mongo_pages import chosen
 from pipeline.adapters.mongo_prefixes import MongoPrefixes
@@ -211,10 +211,6 @@ class MongoJobs:
             query["$and"].append({"$or": [{"queued_at": {"$gt": moment}}, {"_id": {"$gt": id_}}]})
         order = [("queued_at", ASCENDING), ("_id", ASCENDING)]
         return [job_of(document) async for document in self._jobs.find(query, {"outbox": 0}).sort(order).limit(limit)]
-
-    async def ahead(self, job: Job, *, limit: int) -> int:
-        """See `JobStore.ahead`."""
-        return await ahead(self._jobs, job, limit=limit)
 
     async def tally(self, *, limit: int) -> dict[Status, int]:
         """See `JobStore.tally`."""

@@ -1,48 +1,34 @@
-"""`LaneStore` and the place in a lane on MongoDB: what a question costs does not grow with the queue.
+"""`LaneStore` on MongoDB: what a question costs does not grow with the queue.
 
-Each asks for spans of time, from the near to the far, and stops where it has enough. MongoDB would stop at a limit by
-itself; its stand-in looks at every document that the index offers first.
+Most ask for spans of time, from the near to the far, and stop where they have enough. MongoDB would stop at a limit by
+itself, as it does in a line; its stand-in looks at every document that the index offers first.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any, Final
 
 from pymongo import ASCENDING, DESCENDING
-from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
 
 from pipeline.adapters.mongo_away import answering
-from pipeline.job import LEASED, Job, Status
-from pipeline.ports.lanes import LaneWork, Passage, Pause
+from pipeline.job import LEASED, Status
+from pipeline.ports.lanes import LaneWork, Passage, Pause, Place
 from pipeline.topology import Lane
 
 #: How far back each span reaches. Beyond the last stands whatever is older.
 REACHES: Final = tuple(timedelta(seconds=seconds) for seconds in (1, 4, 16, 64, 256, 1024, 4096, 16_384, 86_400))
+_EPOCH: Final = datetime.fromtimestamp(0, UTC)
 _HELD: Final = [status.value for status in LEASED]
 _NOTHING: Final[Mapping[str, datetime]] = {}
-Jobs = AsyncCollection[dict[str, Any]]
 
 
 def _spans(end: datetime) -> Iterator[dict[str, datetime]]:
     """Conditions on a time: the second before *end*, then ever longer spans before that, a day in all."""
     for nearer, farther in pairwise((timedelta(), *REACHES)):
         yield {"$gte": end - farther, "$lt": end - nearer}
-
-
-async def ahead(jobs: Jobs, job: Job, *, limit: int) -> int:
-    """See `JobStore.ahead`: examines at most *limit* entries of the index `lane_status_queued`."""
-    if job.queued_at is None:
-        return 0
-    queued = {"lane": job.lane, "status": Status.QUEUED.value}
-    counted = await jobs.count_documents({**queued, "queued_at": job.queued_at, "_id": {"$lt": job.id}}, limit=limit)
-    for span in (*_spans(job.queued_at), {"$lt": job.queued_at - REACHES[-1]}):
-        if counted >= limit:
-            break
-        counted += await jobs.count_documents({**queued, "queued_at": span}, limit=limit - counted)
-    return counted
 
 
 @answering
@@ -64,6 +50,12 @@ class MongoLanes:
             found = self._jobs.find({**succeeded, "completed_at": span}, times).sort("completed_at", DESCENDING)
             passages += [Passage(**document) async for document in found.limit(limit - len(passages))]
         return passages
+
+    async def line(self, lane: Lane, *, limit: int) -> list[Place]:
+        """See `LaneStore.line`; all of it stands in the index `lane_status_queued`."""
+        queued = {"lane": lane, "status": Status.QUEUED.value, "queued_at": {"$gt": _EPOCH}}
+        found = self._jobs.find(queued, {"queued_at": 1}).sort([("queued_at", ASCENDING), ("_id", ASCENDING)])
+        return [(document["queued_at"], document["_id"]) async for document in found.limit(limit)]
 
     async def held(self, now: datetime, *, limit: int) -> int:
         """See `LaneStore.held`."""

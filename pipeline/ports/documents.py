@@ -98,9 +98,6 @@ class JobStore(Protocol):
         In the order of their queueing and, at one moment, of their ids; from behind such a place.
         """
 
-    async def ahead(self, job: Job, *, limit: int) -> int:
-        """How many queued jobs of its lane were queued before *job*, counted up to *limit*."""
-
     async def tally(self, *, limit: int) -> dict[Status, int]:
         """How many jobs there are in each status, each counted up to *limit*."""
 

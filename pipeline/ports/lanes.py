@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from pipeline.topology import Lane
 
@@ -38,6 +38,10 @@ class LaneWork:
     claimed_at: datetime | None = None
 
 
+#: When a job was queued and, at one moment, its id: what the jobs of a lane are taken in the order of.
+Place: TypeAlias = tuple[datetime, str]
+
+
 @dataclass(frozen=True, slots=True)
 class Passage:
     """How one job that succeeded went through its lane."""
@@ -62,6 +66,9 @@ class LaneStore(Protocol):
 
     async def passages(self, lane: Lane, now: datetime, *, limit: int) -> list[Passage]:
         """How the last jobs that succeeded went, of the day before *now*; the latest first."""
+
+    async def line(self, lane: Lane, *, limit: int) -> list[Place]:
+        """Where the first *limit* queued jobs of *lane* stand, in their order."""
 
     async def held(self, now: datetime, *, limit: int) -> int:
         """How many jobs of all lanes are under a live lease, counted up to *limit*."""

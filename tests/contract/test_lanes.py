@@ -63,37 +63,25 @@ async def stored(documents: Documents, *jobs: Job) -> tuple[Job, ...]:
     return jobs
 
 
-async def test_ahead_are_the_queued_jobs_of_the_lane_that_came_before(documents: Documents) -> None:
-    *_, mine = await stored(
+async def test_in_line_stand_the_queued_jobs_of_the_lane_in_their_order(documents: Documents) -> None:
+    third, first, *_ = await stored(
         documents,
-        a_job(queued_at=after(1)),
-        a_job(queued_at=after(2)),
         a_job(queued_at=after(9)),
+        a_job(queued_at=after(-(10**7))),
         a_job(queued_at=after(1), lane="bulk"),
         a_job(Status.PROCESSING, queued_at=after(1)),
         a_job(Status.AWAITING_UPLOAD, queued_at=None),
-        a_job(queued_at=after(3)),
     )
-    assert await documents.jobs.ahead(mine, limit=10) == 2
+    (second,) = await stored(documents, a_job(queued_at=after(3)))
+    line = await documents.lanes.line("interactive", limit=10)
+    assert line == [(job.queued_at, job.id) for job in (first, second, third)]
+    assert await documents.lanes.line("interactive", limit=2) == line[:2]
 
 
 async def test_jobs_of_one_moment_stand_in_the_order_of_their_ids(documents: Documents) -> None:
     jobs = await stored(documents, *(a_job() for _ in range(5)))
-    places = [await documents.jobs.ahead(job, limit=10) for job in sorted(jobs, key=lambda job: job.id)]
-    assert places == [0, 1, 2, 3, 4]
-
-
-@pytest.mark.parametrize("limit", [1, 3, 4, 5])
-async def test_ahead_is_counted_up_to_the_limit(documents: Documents, limit: int) -> None:
-    jobs = await stored(documents, *(a_job(queued_at=after(number // 2)) for number in range(5)))
-    last = max(jobs, key=lambda job: (job.queued_at, job.id))
-    assert await documents.jobs.ahead(last, limit=limit) == min(limit, 4)
-
-
-async def test_ahead_reaches_back_as_far_as_the_queue(documents: Documents) -> None:
-    ages = (0.001, 1, 4, 30, 256, 600, 5000, 40_000, 86_400, 10**7)
-    *_, mine = await stored(documents, *(a_job(queued_at=after(-age)) for age in ages), a_job())
-    assert await documents.jobs.ahead(mine, limit=100) == len(ages)
+    line = await documents.lanes.line("interactive", limit=10)
+    assert [id_ for _, id_ in line] == sorted(job.id for job in jobs)
 
 
 async def test_passages_are_those_of_jobs_that_succeeded_lately_the_latest_first(documents: Documents) -> None:
@@ -172,22 +160,21 @@ class Commands(CommandListener):
         """Not of interest."""
 
 
-async def test_a_position_examines_no_more_than_its_limit(servers: Servers) -> None:
-    """Every question is one span of the index, and the server is told to stop at what is left of the limit."""
+async def test_a_line_is_read_off_its_index_in_order_and_no_further_than_its_limit(servers: Servers) -> None:
     commands = Commands()
     async with mongo.connect(servers.root.mongo, listeners=[commands]) as client:
         db = client.get_database(f"contract_{uuid4().hex}")
         await db["jobs"].create_indexes(list(mongo.INDEXES["jobs"]))
-        jobs = await stored(mongo.documents(db), *(a_job(queued_at=after(number / 2)) for number in range(60)))
+        await stored(mongo.documents(db), *(a_job(queued_at=after(number / 2)) for number in range(60)))
         commands.sent.clear()
-        assert await mongo.MongoJobs(db).ahead(jobs[50], limit=10) == 10
-        questions = [command["pipeline"][:2] for command in commands.sent]
-        plans = [await explained(db, match["$match"], limit["$limit"]) for match, limit in questions]
+        assert len(await mongo.documents(db).lanes.line("interactive", limit=10)) == 10
+        (asked,) = commands.sent
+        plan = await explained(db, asked["filter"], asked["limit"], asked["sort"])
         await client.drop_database(db.name)
-    assert [limit["$limit"] for _, limit in questions] == [10, 10, 8, 2]
-    assert all("'lane_status_queued'" in str(plan["queryPlanner"]["winningPlan"]) for plan in plans)
-    if plans[0]["serverInfo"]["host"] != "secantus":  # the stand-in says what the index offers, not what it reads
-        assert sum(plan["executionStats"]["totalDocsExamined"] for plan in plans) <= 11
+    assert asked["limit"] == 10
+    assert "'lane_status_queued'" in str(plan["queryPlanner"]["winningPlan"])
+    if plan["serverInfo"]["host"] != "secantus":  # the stand-in says what the index offers, not what it reads
+        assert plan["executionStats"]["totalDocsExamined"] <= 11
 
 
 async def test_what_a_lane_has_to_do_is_read_off_the_ends_of_indexes(servers: Servers) -> None:

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from api import queues
 from api.queues import CACHED_SECONDS
 from api.reasons import REASONS
 from pipeline.errors import CODES, storage_unavailable
-from pipeline.job import Job, JobOptions, Status
-from pipeline.topology import BULK, INTERACTIVE
+from pipeline.job import JobOptions, Status
+from pipeline.ports.lanes import Place
+from pipeline.topology import BULK, INTERACTIVE, Lane
 from tests.unit.api.conftest import NOW, World, later
 
 PAGE = (Path(__file__).parents[3] / "docs" / "api.md").read_text()
@@ -227,32 +227,28 @@ def test_every_reason_stands_on_the_page() -> None:
     assert [code for code in REASONS if f"`{code}`" not in PAGE] == []
 
 
-def test_a_place_is_counted_once_in_a_while_however_often_it_is_asked_for(
+def test_a_line_is_asked_for_once_in_a_while_however_many_jobs_are_read(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    job = world.add_job(queued_at=NOW)
-    counted: list[str] = []
-    ahead = world.jobs.ahead
+    jobs = [queued(world, -10 + number) for number in range(5)]
+    asked: list[str] = []
+    line = world.documents.lanes.line
 
-    async def counting(asked: Job, *, limit: int) -> int:
-        counted.append(asked.id)
-        return await ahead(asked, limit=limit)
+    async def counting(lane: Lane, *, limit: int) -> list[Place]:
+        asked.append(lane)
+        return await line(lane, limit=limit)
 
-    monkeypatch.setattr(world.jobs, "ahead", counting)
-    for _ in range(5):
-        assert world.alice.get(f"/v1/jobs/{job.id}").json()["queue"]["position"] == 0
-    assert counted == [job.id]
-    world.jobs.jobs[job.id] = job.model_copy(update={"rev": 2})  # another run: another place
-    world.alice.get(f"/v1/jobs/{job.id}")
+    monkeypatch.setattr(world.documents.lanes, "line", counting)
+    places = [look(world, job)["queue"]["position"] for job in jobs]
+    assert (places, len(asked)) == ([0, 1, 2, 3, 4], 1)
     world.now = later(seconds=CACHED_SECONDS)
-    world.alice.get(f"/v1/jobs/{job.id}")
-    assert counted == [job.id] * 3
+    assert look(world, jobs[4])["queue"]["position"] == 4
+    assert len(asked) == 2
 
 
-def test_places_that_nobody_asks_for_any_more_are_forgotten(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(queues, "PLACES", 2)
-    assert world.app is not None
-    known = world.app.app_state["queues"]._places
-    for _ in range(5):
-        world.alice.get(f"/v1/jobs/{world.add_job(queued_at=NOW).id}")
-        assert len(known) <= 2
+def test_a_job_that_was_queued_after_the_last_look_is_not_told_that_it_is_next(world: World) -> None:
+    first = queued(world, -1)
+    assert look(world, first)["queue"]["position"] == 0
+    world.now = later(seconds=1)
+    second, third = queued(world, 0.5), queued(world, 0.6)
+    assert [look(world, job)["queue"]["position"] for job in (third, second, first)] == [2, 1, 0]
