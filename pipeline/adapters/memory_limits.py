@@ -10,7 +10,7 @@ class MemoryLimits:
     def __init__(self) -> None:
         self.counted = Counter[tuple[str, datetime]]()
 
-    async def hit(self, key: str, until: datetime) -> int:
+    async def hit(self, key: str, until: datetime, count: int = 1) -> int:
         """See `LimitStore.hit`."""
-        self.counted[key, until] += 1
+        self.counted[key, until] += count
         return self.counted[key, until]

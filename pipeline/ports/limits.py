@@ -7,8 +7,8 @@ from typing import Protocol
 class LimitStore(Protocol):
     """Counts in windows of time. Raises `PipelineError` `storage_unavailable` as every store."""
 
-    async def hit(self, key: str, until: datetime) -> int:
-        """Count one more under *key* in the window that ends at *until*; return what it holds now.
+    async def hit(self, key: str, until: datetime, count: int = 1) -> int:
+        """Count *count* more under *key* in the window that ends at *until*; return what it holds now.
 
         Safe beside others who count the same. What was counted may be forgotten once the window has ended.
         """

@@ -28,6 +28,10 @@ async def test_calls_are_counted_by_key_and_by_window(limits: LimitStore) -> Non
     assert await limits.hit("a", LATER + timedelta(minutes=1)) == 1
 
 
+async def test_several_calls_are_counted_at_once(limits: LimitStore) -> None:
+    assert [await limits.hit("a", LATER, count) for count in (6, 1, 6)] == [6, 7, 13]
+
+
 async def test_of_many_who_call_at_once_no_two_are_the_same(limits: LimitStore) -> None:
     found = await asyncio.gather(*(limits.hit("a", LATER) for _ in range(CALLS)))
     assert sorted(found) == [*range(1, CALLS + 1)]

@@ -1,14 +1,17 @@
 """How often somebody may call, what they are told of it, and that nobody pays for another."""
 
-from datetime import timedelta
+import asyncio
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 from itertools import count
 from typing import Any
 
 import pytest
 
 from api.app import TABLE
-from api.limits import WINDOW
+from api.limits import BLOCK, SHARE, WINDOW, RateLimitedError, RateLimits
 from api.settings import Settings
+from pipeline.adapters.memory_limits import MemoryLimits
 from tests.unit.api.conftest import NOW, World, later, problem
 
 ADDRESSES: dict[str, Any] = {
@@ -105,3 +108,50 @@ def test_without_limits_nothing_is_counted_or_said(world: World) -> None:
     answers = [world.alice.get("/v1/models") for _ in range(9)]
     assert {answer.status_code for answer in answers} == {200}
     assert not any("ratelimit" in answer.headers for answer in answers)
+
+
+async def let_in(limits: Sequence[RateLimits], calls: int) -> int:
+    """How many of so many calls at once, of one caller through each process in turn, were let in."""
+
+    async def ask(number: int) -> bool:
+        try:
+            await limits[number % len(limits)].admit("status", "owner:alice")
+        except RateLimitedError:
+            return False
+        return True
+
+    return sum(await asyncio.gather(*(ask(number) for number in range(calls))))
+
+
+class Slow(MemoryLimits):
+    """Lets others run before it answers, as a server does; counts its writes."""
+
+    writes = 0
+
+    async def hit(self, key: str, until: datetime, count: int = 1) -> int:
+        self.writes += 1
+        counted = await super().hit(key, until, count)
+        await asyncio.sleep(0)
+        return counted
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("processes", [1, 2, 3])
+@pytest.mark.parametrize("quota", [1, 9, 60, 100])
+async def test_processes_together_let_in_the_quota_and_no_more(quota: int, processes: int) -> None:
+    store = Slow()
+    limits = [RateLimits(store, {"status": quota}, clock=lambda: NOW) for _ in range(processes)]
+    held_back = (processes - 1) * (max(1, min(BLOCK, quota // SHARE)) - 1)
+    assert quota - held_back <= await let_in(limits, 3 * quota) <= quota
+
+
+@pytest.mark.anyio
+async def test_polls_one_after_another_are_counted_by_few_writes_and_told_exactly() -> None:
+    store = Slow()
+    limits = RateLimits(store, {"status": 60, "login": 60}, clock=lambda: NOW)
+    left = [(await limits.admit("status", "owner:alice"))["ratelimit"] for _ in range(60)]
+    assert left == [f'"status";r={number};t=60' for number in reversed(range(60))]
+    assert store.writes == 10
+    for _ in range(10):
+        await limits.admit("login", "owner:alice")
+    assert store.writes == 20, "every try of a password is counted for itself"
