@@ -57,7 +57,7 @@ class Stage:
     async def begin(self, count: int) -> list[Job]:
         """Jobs that a worker has."""
         now = datetime.now(UTC)
-        jobs = [_job(now) for _ in range(count)]
+        jobs = [job_in_work(now) for _ in range(count)]
         for job in jobs:
             await self.store.insert(job)
         return jobs
@@ -97,21 +97,23 @@ class Stage:
     async def end(self, jobs: Sequence[Job]) -> None:
         """End all jobs, as fast as they can be stored."""
         for job in jobs:
-            ended = _succeeded(job)
+            ended = succeeded(job)
             await self.store.save(publish(job, ended.updated_at, lease_seconds=LEASE_SECONDS))
             await self.store.save(ended)
             self.clients.sent[job.id, -1] = time.perf_counter()
             await self.bus.publish(event_message(ended, "job.succeeded"))
 
 
-def _job(now: datetime) -> Job:
+def job_in_work(now: datetime) -> Job:
+    """A job that a worker has since *now*."""
     source = Source(bucket="uploads", key="bench/a.jpg", bytes=1, width=1, height=1, format="jpeg")
     lease = now + timedelta(seconds=LEASE_SECONDS)
     times = {"created_at": now, "updated_at": now, "queued_at": now, "started_at": now, "lease_until": lease}
     return Job(id=new_job_id(), owner=OWNER, status=Status.PROCESSING, attempt=1, source=source, **times)
 
 
-def _succeeded(job: Job) -> Job:
+def succeeded(job: Job) -> Job:
+    """The same with its output."""
     now = datetime.now(UTC)
     output = Output(
         bucket="outputs", key=job.source.key, etag="0", sha256="0", bytes=1, width=4, height=4, format="jpeg"
