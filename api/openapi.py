@@ -62,7 +62,10 @@ def _names(line: Resource) -> list[str]:
 def _path(line: Resource, schemas: Schemas, components: Json, names: Names) -> Json:
     shared = [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in _names(line)]
     operations = line.operations.items()
-    described = {method.lower(): _operation(method, made, schemas, components, names) for method, made in operations}
+    tags = {"tags": [line.path.split("/")[2] if line.path.startswith("/v1/") else "service"]}
+    described = {
+        method.lower(): tags | _operation(method, made, schemas, components, names) for method, made in operations
+    }
     return {"parameters": shared, **described} if shared else described
 
 

@@ -3,7 +3,6 @@ SwaggerUIBundle({
   url: "openapi.json",
   dom_id: "#page",
   deepLinking: true,
-  docExpansion: "none",
   filter: true,
   persistAuthorization: false,
   validatorUrl: null,

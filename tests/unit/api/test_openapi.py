@@ -40,6 +40,7 @@ def test_every_call_has_a_name_of_its_own_a_sentence_and_says_who_may_make_it() 
     assert len({operation["operationId"] for operation in operations()}) == len(operations())
     for operation in operations():
         assert operation["summary"]
+        assert len(operation["tags"]) == 1
         assert "security" in operation
         assert {"413", "500"} <= operation["responses"].keys()
 
