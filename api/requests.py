@@ -133,7 +133,7 @@ Owner = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,
 Prefix = Annotated[
     str,
     AfterValidator(_folder),
-    WithJsonSchema({"type": "string", "pattern": "^([^/](.|\\n)*/)?$", "maxLength": MAX_KEY_BYTES}),
+    WithJsonSchema({"type": "string", "pattern": r"^([^/][\s\S]*/)?$", "maxLength": MAX_KEY_BYTES}),
 ]
 #: As JSON says it.
 Ephemeral = Annotated[bool, Field(strict=True)]

@@ -1,19 +1,18 @@
 """Pictures put under keys of one's own, as an S3 client does it, and the jobs that come of them."""
 
-import os
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
-from pathlib import Path
+from typing import Final
 
 from enlarger.calls import Calls, call, listing
 from enlarger.models import Answer, Job, Page, SignedPut
-from enlarger.pictures import look_at
+from enlarger.pictures import PictureLike, look_at
 from enlarger.reading import read
 from enlarger.transfer import OnBytes, put_file
 
 #: The most keys of one `sign_objects`, and the most jobs of one page.
-MAX_OBJECTS = 100
-PAGE_JOBS = 200
+MAX_OBJECTS: Final = 100
+PAGE_JOBS: Final = 200
 
 
 class SignedObject(Answer):
@@ -41,25 +40,26 @@ class Objects(Calls):
 
     @call
     async def send_object(
-        self, put: SignedPut, path: str | os.PathLike[str], *, size_bytes: int, on_progress: OnBytes | None = None
+        self, put: SignedPut, picture: PictureLike, *, size_bytes: int, on_progress: OnBytes | None = None
     ) -> str | None:
-        """Send a file of *size_bytes* to where `sign_objects` has it go; return the ETag that it has there, if any.
+        """Send a picture of *size_bytes* to where `sign_objects` has it go; return the ETag that it has there, if any.
 
-        It is streamed, never held in memory.
+        A file is streamed, never held in memory.
+
+        Raises:
+            EnlargerError: Also `file_changed`, where it has another size by now.
         """
+        sent = replace(await self._network.apart(look_at, picture), size_bytes=size_bytes)
 
-        async def attempt() -> str | None:
-            picture = replace(await self._network.apart(look_at, path), size_bytes=size_bytes)  # as it was signed
-            return await put_file(self._network, put, picture, on_progress or _ignore)
-
-        return await self._persist(attempt)
+        return await self._persist(lambda: put_file(self._network, put, sent, on_progress or _ignore))
 
     @call
-    async def put_object(self, path: str | os.PathLike[str], key: str, *, on_progress: OnBytes | None = None) -> None:
-        """Put a file under *key*, such as `trip/@x4/a.jpg`; the options of its job are what the key says."""
-        size_bytes = (await self._network.apart(Path(path).stat)).st_size
-        put = (await self.sign_objects({key: size_bytes}))[key]
-        await self.send_object(put, path, size_bytes=size_bytes, on_progress=on_progress)
+    async def put_object(self, picture: PictureLike, key: str, *, on_progress: OnBytes | None = None) -> None:
+        """Put a picture under *key*, such as `trip/@x4/a.jpg`; the options of its job are what the key says."""
+        sent = await self._network.apart(look_at, picture)
+        put = (await self.sign_objects({key: sent.size_bytes}))[key]
+
+        await self._persist(lambda: put_file(self._network, put, sent, on_progress or _ignore))
 
     @listing
     def jobs_below(self, prefix: str) -> AsyncIterator[Job]:

@@ -2,8 +2,9 @@
 
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -26,6 +27,8 @@ class Crew:
         self._pool = ThreadPoolExecutor(at_once)
         self._watching = watching
         self._stop = threading.Event()
+        self._moving = 0
+        self._moved = threading.Condition()
 
     def __enter__(self) -> Self:
         return self
@@ -37,12 +40,14 @@ class Crew:
             self._stop.set()
             print("Stopping; run it again to go on from here.", file=sys.stderr)
         self._pool.shutdown(cancel_futures=error is not None)
+        with self._moved:  # an interrupt while a thread was started leaves the pool without knowledge of it
+            self._moved.wait_for(lambda: self._moving == 0)
 
     def start(self, file: Path, stage: str, work: Callable[[OnBytes], _T]) -> Future[_T]:
         """Have *work* done with *file*, under a bar that says *stage*; it is told whom to call with bytes."""
 
         def one() -> _T:
-            with self._watching(file) as watch:
+            with self._counted(), self._watching(file) as watch:
 
                 def moved(done: int, total: int) -> None:
                     if self._stop.is_set():
@@ -52,3 +57,17 @@ class Crew:
                 return work(moved)
 
         return self._pool.submit(one)
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        """Move a file, unless all have to stop; who stops them waits for it."""
+        with self._moved:
+            if self._stop.is_set():
+                raise KeyboardInterrupt
+            self._moving += 1
+        try:
+            yield
+        finally:
+            with self._moved:
+                self._moving -= 1
+                self._moved.notify_all()

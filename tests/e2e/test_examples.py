@@ -130,9 +130,9 @@ def receiving(enlarger: Deployment, folder: Path, language: str, secret: str) ->
             running.terminate()
 
 
-def answers(url: str) -> bool:
+def answers(url: str, status: int = 400) -> bool:
     try:
-        return httpx2.post(url, content=b"{}").status_code == 400
+        return httpx2.post(url, content=b"{}").status_code == status
     except httpx2.TransportError:
         return False
 
@@ -171,3 +171,22 @@ def test_the_object_store_lets_pages_of_other_origins_send_forms(enlarger: Deplo
     refused = httpx2.post(form["url"], data=form["fields"], files={"file": b"!" * 10**6}, headers=asking)
     assert refused.is_error
     assert refused.headers["access-control-allow-origin"] in ("*", "https://app.example")
+
+
+def test_a_page_of_an_origin_that_the_setting_names_may_call_the_api(enlarger: Deployment) -> None:
+    port, origin = free_port(), "https://app.example"
+    settings = {**enlarger.settings, "ENLARGER_API_PORT": str(port), "ENLARGER_CORS_ORIGINS": origin}
+    asking = {"origin": origin, "access-control-request-method": "POST"}
+    headers = {"access-control-request-headers": "authorization,content-type,idempotency-key,prefer"}
+    url = f"http://127.0.0.1:{port}/v1/uploads"
+    with enlarger.servers.service("api", settings, alias="api for pages"):
+        eventually(lambda: answers(url, 401), what="the second API answers")
+        allowed = httpx2.options(url, headers=asking | headers)
+        assert (allowed.status_code, allowed.headers["access-control-allow-origin"]) == (200, origin)
+        other = httpx2.options(url, headers=asking | headers | {"origin": "https://evil.example"})
+        assert (other.status_code, other.headers.get("access-control-allow-origin")) == (400, None)
+        refused = httpx2.post(url, headers={"origin": origin})
+    assert refused.status_code == 401
+    exposed = refused.headers["access-control-expose-headers"].lower().split(", ")
+    said = re.findall("`([A-Z][A-Za-z-]+)`", PAGE.rpartition("besides their bodies")[2])
+    assert sorted(name.lower() for name in said) == sorted(exposed)
