@@ -36,7 +36,7 @@ MAKING_SECONDS: Final = 120.0
 #: Archives that are looked over at a time: each keeps a thread busy for seconds.
 SURVEYS: Final = 2
 #: Keys that we make ourselves: what they hold became jobs by other ways.
-_OURS: Final = reserved_prefix("").partition("/")[0] + "/"
+_OURS: Final = reserved_prefix("")
 
 log = structlog.get_logger()
 
@@ -52,12 +52,11 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class _Turn:
-    """One batch in the making: what was asked, how much of it goes on at once, and until when (the loop's clock)."""
+    """One batch in the making: what was asked, and how much of it goes on at once."""
 
     owner: str
     asked: BatchAsked
     free: asyncio.Semaphore
-    until: float
 
 
 class BatchMaker:
@@ -91,7 +90,7 @@ class BatchMaker:
         """
         refuse_unknown_model(asked.options.model, await live_reports(self._documents.workers, self._clock()))
         present = await self._documents.batches.get(making.id) if making.known else None
-        turn = _Turn(owner, asked, asyncio.Semaphore(AT_ONCE), asyncio.get_running_loop().time() + MAKING_SECONDS)
+        turn = _Turn(owner, asked, asyncio.Semaphore(AT_ONCE))
         items, refused = await self._contents(turn, present)
         names = tuple(item.name for item in items)
         batch = Batch(making.id, owner, self._clock(), names, dict(asked.metadata), refused=refused)
@@ -99,7 +98,8 @@ class BatchMaker:
         sizes = (item.size_bytes for item in items)
         async with nullcontext() if present else self._allowances.admitted(owner, submission(*sizes)):  # all, or none
             await self._documents.batches.insert(batch)
-            await _all(self._send(turn, *each) for each in zip(items, wanted, strict=True))
+            until = asyncio.get_running_loop().time() + MAKING_SECONDS
+            await _all(self._send(turn, *each, until=until) for each in zip(items, wanted, strict=True))
         return present or batch
 
     async def _contents(self, turn: _Turn, present: Batch | None) -> tuple[list[Item], tuple[Refusal, ...]]:
@@ -154,11 +154,11 @@ class BatchMaker:
                 raise
             return error.detail
 
-    async def _send(self, turn: _Turn, item: Item, making: Making) -> None:
+    async def _send(self, turn: _Turn, item: Item, making: Making, *, until: float) -> None:
         """A job whose picture cannot be had or sent has failed, and says so itself; the others go on."""
         try:
             async with AsyncExitStack() as stack:
-                async with asyncio.timeout_at(turn.until):
+                async with asyncio.timeout_at(until):
                     await stack.enter_async_context(turn.free)
                     arrival = await stack.enter_async_context(item.opened())
                 await self._receive(turn.owner, arrival, making)

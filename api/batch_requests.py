@@ -60,7 +60,7 @@ class PrefixBatch(_Wished):
     """Every upload of yours below a folder."""
 
     bucket: Literal["uploads"]
-    prefix: Annotated[Prefix, Field(min_length=2)]
+    prefix: Annotated[Prefix, Field(min_length=2, json_schema_extra={"pattern": "^[^/].*/$"})]
 
 
 class UrlsBatch(_Wished):

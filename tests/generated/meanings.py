@@ -25,10 +25,13 @@ MEANT: Final = {
 }
 
 
-#: What a refused request is told that no schema can tell: which objects there are, which texts are names in Unicode,
-#: whose a prefix is and what lies below it, and how large a file may be here. All else the description should have said.
+#: What a refused request is told that no schema can tell: which objects there are and lie below a prefix, which texts
+#: are names in Unicode, whose a prefix is, how large a file may be here, and that keys differ whatever stands beside
+#: them. All else the description should have said.
 SAID: Final = re.compile(
-    r"#/(keys/\d+|objects/\d+/key|prefix|filename|owner|(objects/\d+/)?size_bytes Value error, should be at most) .*"
+    r"#/(keys/\d+|objects/\d+/key|prefix|filename|owner) .*"
+    r"|#/(objects/\d+/)?size_bytes Value error, should be at most .*"
+    r"|#/objects Value error, should name each key once"
 )
 
 

@@ -95,10 +95,10 @@ def test_the_same_archive_sent_again_is_the_same_batch_and_another_is_refused(wo
 def test_a_repeated_request_makes_what_a_crash_left_out(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     sent = BatchMaker._send
 
-    async def die_at_the_second(self: BatchMaker, turn: Any, item: Any, making: Any) -> None:
+    async def die_at_the_second(self: BatchMaker, turn: Any, item: Any, making: Any, **named: Any) -> None:
         if item.name == "b.png":
             raise ConnectionError("killed")
-        await sent(self, turn, item, making)
+        await sent(self, turn, item, making, **named)
 
     with monkeypatch.context() as patched:
         patched.setattr(BatchMaker, "_send", die_at_the_second)

@@ -92,7 +92,7 @@ def test_an_upload_that_cannot_be_had_fails_its_job_and_no_other(world: World) -
 def test_a_repeated_request_makes_the_rest_of_the_same_keys(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     upload(world, "~alice/trip/b.png", "~alice/trip/c.png")
 
-    async def die(*_: object) -> None:
+    async def die(*_: object, **_named: object) -> None:
         raise ConnectionError("killed")
 
     with monkeypatch.context() as patched:
