@@ -19,7 +19,17 @@ from pipeline.adapters.mongo import INDEXES
 from pipeline.identity import fingerprint, new_token
 from pipeline.lease import LEASE_SECONDS
 from pipeline.sealing import Seal
-from pipeline.topology import BULK, DATABASE, DAY_SECONDS, DURABLES, INGEST, STREAMS, UPLOADS_BUCKET
+from pipeline.topology import (
+    BULK,
+    DATABASE,
+    DAY_SECONDS,
+    DURABLES,
+    INGEST,
+    JOB_EVENTS,
+    STREAMS,
+    UPLOADS_BUCKET,
+    batch_event_subject,
+)
 from tests.servers import Servers
 
 pytestmark = pytest.mark.anyio
@@ -81,6 +91,18 @@ async def test_a_stream_that_drifted_is_corrected_and_keeps_its_messages(js: Jet
     info = await js.stream_info("DEAD")
     assert (info.config.max_age, info.state.messages) == (present.max_age, 1)
     await js.purge_stream("DEAD")
+
+
+async def test_a_bus_from_before_there_were_events_of_batches_learns_of_them(js: JetStreamContext) -> None:
+    events, durable = (await js.stream_info("EVENTS")).config, await js.consumer_info("EVENTS", "notifier")
+    await js.add_consumer("EVENTS", replace(durable.config, filter_subject=JOB_EVENTS))
+    await js.update_stream(replace(events, subjects=[JOB_EVENTS]))
+    assert "changed: EVENTS, EVENTS/notifier" in await streams.ensure(js)
+    await js.publish(batch_event_subject("batch_1"), b"{}")
+    subscription = await js.pull_subscribe_bind(consumer="notifier", stream="EVENTS")
+    (message,) = await subscription.fetch(1, timeout=5)
+    assert message.subject == batch_event_subject("batch_1")
+    await message.ack_sync()
 
 
 async def test_a_durable_that_the_bus_cannot_correct_is_refused(js: JetStreamContext) -> None:
