@@ -77,7 +77,7 @@ def account(servers: Servers) -> Callable[[str], Minio]:
         ("processors", get("outputs", "there.jpg")),
         ("processors", delete("outputs", "a/there.jpg.error.json")),
         ("api", put("uploads", "jobs/job_1/new.jpg")),
-        ("api", put("uploads", "~alice/new.jpg")),
+        ("api", put("uploads", "~carol/new.jpg")),
         ("api", get(*ANNOUNCED)),
         ("api", put("uploads", ".enlarger-canary/new")),
         ("api", delete("uploads", ".enlarger-canary/new")),

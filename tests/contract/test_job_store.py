@@ -65,6 +65,7 @@ def whole() -> Job:
         completed_at=NOON,
         expires_at=LATER,
         removed_at=NOON,
+        output_pixels=96,
         lease_until=UNTIL,
         source=Source(
             bucket="uploads",
