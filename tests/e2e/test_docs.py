@@ -64,7 +64,7 @@ def test_every_command_of_the_bucket_s_page_works_as_it_stands(enlarger: Deploym
 
 def test_every_program_of_the_sdk_s_page_works_as_it_stands(enlarger: Deployment, tmp_path: Path) -> None:
     folder = prepared(tmp_path)
-    account = "echo a plain sentence | enlarger admin create carol@example.com --password-stdin"
+    account = "echo a plain sentence | enlarger admin create dana@example.com --password-stdin"
     assert enlarger.run("bash", "-c", account).returncode == 0
     for program in programs("docs/sdk.md"):
         done = enlarger.run("python", "-c", program, cwd=folder)
