@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx2
 import pytest
-from botocore.exceptions import BotoCoreError
+from botocore.exceptions import BotoCoreError, ClientError
 from pymongo import MongoClient
 
 from pipeline.identity import event_id
@@ -101,6 +101,10 @@ def submitted(enlarger: Deployment, webhook: str) -> str:
     return eventually(post, what="an answer of the API")
 
 
+#: What MinIO answers to a request that its own end has cut off, `ClientDisconnected`; servers' errors lie above it.
+CLOSING = 499
+
+
 def put(enlarger: Deployment, key: str) -> None:
     """A file under *key*; it is sent again while nobody answers, also when the client's own retries are used up."""
 
@@ -108,6 +112,10 @@ def put(enlarger: Deployment, key: str) -> None:
         try:
             enlarger.s3.put_object(Bucket="uploads", Key=key, Body=SMALL)
         except BotoCoreError:
+            return False
+        except ClientError as error:
+            if error.response["ResponseMetadata"]["HTTPStatusCode"] < CLOSING:
+                raise
             return False
         return True
 
