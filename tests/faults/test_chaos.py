@@ -31,7 +31,7 @@ from tests.receiver import Receiver, receiving
 from tests.waiting import eventually
 
 FIRST: Final = int(os.environ.get("FIRST", "1"))
-SEEDS: Final = int(os.environ.get("SEEDS", "3"))
+SEEDS: Final = int(os.environ.get("SEEDS", "1"))
 #: Announced, each with a webhook; half of them are put with the URL that the API gives, half with a client's own keys.
 UPLOADS: Final = 300
 #: On top of them, pictures under keys of our own, without an announcement: no webhook is known for those.
