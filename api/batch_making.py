@@ -93,10 +93,11 @@ class BatchMaker:
         turn = _Turn(owner, asked, asyncio.Semaphore(AT_ONCE))
         items, refused = await self._contents(turn, present)
         names = tuple(item.name for item in items)
-        batch = Batch(making.id, owner, self._clock(), names, dict(asked.metadata), refused=refused)
-        wanted = [Making(job_in(batch.id, at), known=making.known, batch_id=batch.id) for at in range(len(items))]
+        wanted = [Making(job_in(making.id, at), known=making.known, batch_id=making.id) for at in range(len(items))]
         sizes = (item.size_bytes for item in items)
         async with nullcontext() if present else self._allowances.admitted(owner, submission(*sizes)):  # all, or none
+            # its time begins now: whoever looks at it counts from there, and the turn may have been long in coming
+            batch = Batch(making.id, owner, self._clock(), names, dict(asked.metadata), refused=refused)
             await self._documents.batches.insert(batch)
             until = asyncio.get_running_loop().time() + MAKING_SECONDS
             await _all(self._send(turn, *each, until=until) for each in zip(items, wanted, strict=True))

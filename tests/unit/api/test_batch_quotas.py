@@ -1,11 +1,16 @@
 """Batches and what their owner may have: let in as a whole or not at all, whichever way they come."""
 
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from pipeline.batch_wire import MADE_WITHIN
 from pipeline.job import Status
+from pipeline.quotas import Allowances, Asked
 from tests.unit.api.conftest import World, problem
 from tests.unit.api.test_archives import PNG
 from tests.unit.api.test_batch_archives import send
@@ -43,3 +48,22 @@ def test_the_stream_of_a_batch_takes_a_place(world: World) -> None:
     world.places.per_owner = 1
     assert followed(world, id_).status_code == 200
     assert world.places.open == 0
+
+
+def test_the_time_of_a_batch_begins_once_it_is_its_turn(world: World) -> None:
+    """Another batch of the owner's may be in the making for minutes: this one is not whole before it has any job."""
+    upload(world, "~alice/trip/a.png", "~alice/trip/b.png")
+    world.allowance["jobs"] = 9
+    admitted = Allowances.admitted
+
+    @asynccontextmanager
+    async def late(self: Allowances, owner: str, asked: Asked) -> AsyncIterator[None]:
+        async with admitted(self, owner, asked):
+            if asked["jobs"] > 1:
+                world.now += MADE_WITHIN + timedelta(seconds=1)
+            yield
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Allowances, "admitted", late)
+        batch = below(world, "~alice/trip/").json()
+    assert batch["created_at"] == f"{world.now:%Y-%m-%dT%H:%M:%SZ}"
