@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from tempfile import SpooledTemporaryFile
 from typing import BinaryIO, Final, cast
@@ -27,7 +27,7 @@ from pipeline.errors import PipelineError
 from pipeline.identity import job_in, owner_of, reserved_prefix
 from pipeline.ports.batches import Batch, Refusal
 from pipeline.ports.documents import Documents
-from pipeline.quotas import Allowances, submission
+from pipeline.quotas import Allowances, Asked, Check, submission
 
 #: So many pictures of one batch are looked at, copied or fetched at a time.
 AT_ONCE: Final = 8
@@ -52,11 +52,12 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class _Turn:
-    """One batch in the making: what was asked, and how much of it goes on at once."""
+    """One batch in the making: what was asked, how much of it goes on at once, and what says whether more may come."""
 
     owner: str
     asked: BatchAsked
     free: asyncio.Semaphore
+    check: Check
 
 
 class BatchMaker:
@@ -90,16 +91,18 @@ class BatchMaker:
         """
         refuse_unknown_model(asked.options.model, await live_reports(self._documents.workers, self._clock()))
         present = await self._documents.batches.get(making.id) if making.known else None
-        turn = _Turn(owner, asked, asyncio.Semaphore(AT_ONCE))
+        turn = _Turn(owner, asked, asyncio.Semaphore(AT_ONCE), _admit_all)
         items, refused = await self._contents(turn, present)
         names = tuple(item.name for item in items)
         wanted = [Making(job_in(making.id, at), known=making.known, batch_id=making.id) for at in range(len(items))]
         sizes = (item.size_bytes for item in items)
-        async with nullcontext() if present else self._allowances.admitted(owner, submission(*sizes)):  # all, or none
+        async with nullcontext(_admit_all) if present else self._allowances.turn(owner) as check:
+            await check(submission(*sizes))  # all, or none
             # its time begins now: whoever looks at it counts from there, and the turn may have been long in coming
             batch = Batch(making.id, owner, self._clock(), names, dict(asked.metadata), refused=refused)
             await self._documents.batches.insert(batch)
             until = asyncio.get_running_loop().time() + MAKING_SECONDS
+            turn = replace(turn, check=check)
             await _all(self._send(turn, *each, until=until) for each in zip(items, wanted, strict=True))
         return present or batch
 
@@ -162,6 +165,8 @@ class BatchMaker:
                 async with asyncio.timeout_at(until):
                     await stack.enter_async_context(turn.free)
                     arrival = await stack.enter_async_context(item.opened())
+                if not item.size_bytes:  # known only now: at most as many pictures too many as are opened at once
+                    await turn.check({"bytes": arrival.wanted.size_bytes})
                 await self._receive(turn.owner, arrival, making)
         except TimeoutError:
             await self._lose(turn, item, making, _too_slow())
@@ -181,6 +186,10 @@ class BatchMaker:
             if await self._documents.jobs.get(making.id) is None:
                 raise
             log.warning("batch.job_failed", batch_id=making.batch_id, job_id=making.id, error=error.code)
+
+
+async def _admit_all(_asked: Asked) -> None:
+    """Of a batch that is taken over each job asks for itself."""
 
 
 async def _all(sends: Iterable[Awaitable[None]]) -> None:

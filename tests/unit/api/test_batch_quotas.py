@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 
+from api.batch_making import AT_ONCE
 from pipeline.batch_wire import MADE_WITHIN
 from pipeline.job import Status
-from pipeline.quotas import Allowances, Asked
-from tests.unit.api.conftest import World, problem
+from pipeline.quotas import Allowances, Check
+from tests.unit.api.conftest import NOW, World, problem
 from tests.unit.api.test_archives import PNG
 from tests.unit.api.test_batch_archives import send
-from tests.unit.api.test_batch_ways import below, upload
+from tests.unit.api.test_batch_ways import below, jobs, upload
 from tests.unit.api.test_batches import followed, made, move
 
 
@@ -54,16 +55,27 @@ def test_the_time_of_a_batch_begins_once_it_is_its_turn(world: World) -> None:
     """Another batch of the owner's may be in the making for minutes: this one is not whole before it has any job."""
     upload(world, "~alice/trip/a.png", "~alice/trip/b.png")
     world.allowance["jobs"] = 9
-    admitted = Allowances.admitted
+    turn = Allowances.turn
 
     @asynccontextmanager
-    async def late(self: Allowances, owner: str, asked: Asked) -> AsyncIterator[None]:
-        async with admitted(self, owner, asked):
-            if asked["jobs"] > 1:
+    async def late(self: Allowances, owner: str) -> AsyncIterator[Check]:
+        async with turn(self, owner) as check:
+            if world.now == NOW:
                 world.now += MADE_WITHIN + timedelta(seconds=1)
-            yield
+            yield check
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Allowances, "admitted", late)
+        patch.setattr(Allowances, "turn", late)
         batch = below(world, "~alice/trip/").json()
     assert batch["created_at"] == f"{world.now:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def test_pictures_whose_size_shows_late_fail_where_their_bytes_are_too_many(world: World) -> None:
+    names = [f"~alice/trip/{name}.png" for name in "abcdefghijklmnopqrst"]
+    upload(world, *names)
+    world.allowance["bytes"] = 3 * len(b"picture")
+    batch = below(world, "~alice/trip/").json()
+    ended = [job.error.code for job in jobs(world, batch) if job.error is not None]
+    assert len(ended) >= len(names) - 3 - AT_ONCE
+    assert set(ended) == {"quota_exceeded"}
+    assert world.alice.get("/v1/usage").json()["bytes"]["used"] <= (3 + AT_ONCE) * len(b"picture")
