@@ -24,6 +24,7 @@ from api.dialects.pictures import (
     served,
     submit,
     token_owner,
+    whoever,
     zulu,
 )
 from api.services import Services
@@ -87,6 +88,7 @@ async def _submitted(request: Request[Services], owner: str) -> tuple[Job, str]:
 
 async def download(request: Request[Services]) -> Response:
     """`GET /download/{file_id}`: whoever holds the id has the file, until it expires."""
+    await whoever(request)
     services = request.state
     job = await services["documents"].jobs.get(job_id_of(request.path_params["file_id"]))
     if job is None or job.metadata.get(DIALECT) != NAME or job.completed_at is None:

@@ -88,6 +88,11 @@ async def anybody(request: Request[Services]) -> str:
     return await _counted(request, ANONYMOUS)
 
 
+async def whoever(request: Request[Services]) -> None:
+    """Count a call that needs only a name which nobody guesses, by its address; raises `rate_limited`."""
+    await _counted(request, ANONYMOUS)
+
+
 async def _counted(request: Request[Services], owner: str) -> str:
     """*owner*, whose call counts as one of ours does, or that of the address where nobody is named."""
     by = caller(request) if owner == ANONYMOUS else f"owner:{owner}"

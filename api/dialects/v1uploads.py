@@ -26,6 +26,7 @@ from api.dialects.pictures import (
     streamed,
     submit,
     uploaded,
+    whoever,
     zulu,
 )
 from api.endings import queue
@@ -161,6 +162,7 @@ async def _found(request: Request[Services], id_: str) -> Job:
 
 async def _named(request: Request[Services]) -> Job:
     """The job of `<id>.<extension>`: whoever has the name has the picture."""
+    await whoever(request)
     id_ = request.path_params["name"].partition(".")[0]
     return made_by(NAME, await request.state["documents"].jobs.get(job_id_of(id_)))
 

@@ -85,6 +85,13 @@ def test_names_that_nothing_has_are_not_found(house: House, folder: str, name: s
     assert detail(house.client.get(f"/{folder}/{name}"))[0] == 404
 
 
+@pytest.mark.parametrize("path", ["/uploads/a.png", "/results/a.png", "/download/a"])
+def test_files_that_need_no_token_are_counted_by_address(house: House, path: str) -> None:
+    house.quotas["status"] = 1
+    assert house.client.get(path).headers["ratelimit"] == '"status";r=0;t=60'
+    assert detail(house.client.get(path, headers=bearer("enl_alice")))[0] == 429
+
+
 @pytest.mark.parametrize("wrong", [{"scale": "3"}, {"preset": "fog"}, {"denoise": "some"}, {"model": "No Such!"}])
 def test_what_is_wrong_is_named(house: House, wrong: dict[str, str]) -> None:
     status, said = detail(upload(house, JPEG, **wrong))
