@@ -67,7 +67,7 @@ class Arrivals:
             name = asked.filename or named_by(body)
             yield Arrival(self._wanted(asked, name, len(body)), io.BytesIO(body))
         elif isinstance(asked, RemoteSubmission):
-            async with self._fetcher.fetched(asked.url) as fetched:
+            async with self._fetcher.fetched(owner, asked.url) as fetched:
                 name = asked.filename or cleaned(fetched.name) or named_by(fetched.head)
                 wanted = self._wanted(asked, name, fetched.size_bytes, content_type_of(fetched.content_type))
                 yield Arrival(wanted, fetched.file)

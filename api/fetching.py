@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from tempfile import SpooledTemporaryFile
 from typing import IO, BinaryIO, Final, cast
 from urllib.parse import urljoin
+from weakref import WeakValueDictionary
 
 import httpcore2
 import structlog
@@ -23,6 +24,8 @@ FETCH_SECONDS: Final = 60.0
 MAX_REDIRECTS: Final = 3
 #: At once, in this process; others wait within their own `FETCH_SECONDS`.
 MAX_FETCHES: Final = 8
+#: Of those, for one owner: a batch of addresses that never answer leaves room for everybody else.
+MAX_FETCHES_OF_ONE: Final = 4
 MEMORY_BYTES: Final = 1 << 20
 #: Enough for every magic number.
 HEAD_BYTES: Final = 16
@@ -53,10 +56,11 @@ class Fetcher:
         self._max_bytes = max_bytes
         self._seconds = seconds
         self._free = asyncio.Semaphore(MAX_FETCHES)
+        self._own: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
 
     @asynccontextmanager
-    async def fetched(self, url: str) -> AsyncIterator[Fetched]:
-        """What is at *url*.
+    async def fetched(self, owner: str, url: str) -> AsyncIterator[Fetched]:
+        """What is at *url*, once *owner* has a turn, which takes none of its time.
 
         Raises:
             PipelineError: `url_refused`, `url_unreachable`, `image_too_large`, or `format_unsupported` for what
@@ -64,7 +68,8 @@ class Fetcher:
         """
         with SpooledTemporaryFile(MEMORY_BYTES) as file:
             try:
-                async with asyncio.timeout(self._seconds), self._free:
+                own = self._own.setdefault(owner, asyncio.Semaphore(MAX_FETCHES_OF_ONE))
+                async with own, asyncio.timeout(self._seconds), self._free:
                     last, headers = await self._follow(url, file)
             except (EgressError, TimeoutError) as error:
                 raise _failed(error) from error

@@ -1,7 +1,9 @@
 """Submitting the address of a picture: what is fetched, what is refused, and what nobody learns by it."""
 
+import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -67,8 +69,8 @@ def site() -> Iterator[Site]:
         yield made
 
 
-def submit(world: World, url: str, **fields: Any) -> Any:
-    return world.alice.post("/v1/jobs", json={"url": url} | fields)
+def submit(world: World, url: str, owner: str = "alice", **fields: Any) -> Any:
+    return world.clients[owner].post("/v1/jobs", json={"url": url} | fields)
 
 
 def test_a_picture_at_an_address_becomes_a_job_with_its_wishes(world: World, site: Site) -> None:
@@ -188,3 +190,15 @@ def test_options_are_checked_before_anything_is_fetched(world: World, site: Site
     ]
     assert [refuse().status_code for refuse in refusals] == [422, 422]
     assert site.asked == []
+
+
+def test_addresses_that_never_answer_leave_room_for_other_owners(world: World, site: Site) -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as deaf, ThreadPoolExecutor(2) as pool:
+        urls = [f"http://127.0.0.1:{deaf.getsockname()[1]}/{n}.png" for n in range(fetching.MAX_FETCHES)]
+        waiting = pool.submit(lambda: world.alice.post("/v1/batches", json={"urls": urls}))
+        with deaf.accept()[0]:
+            served = pool.submit(submit, world, site.add("/a.png"), "bob")
+            assert served.result(timeout=3).status_code == 202  # before the others are given up
+            assert not waiting.done()
+            deaf.close()
+        assert waiting.result().status_code == 202
