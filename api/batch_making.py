@@ -95,9 +95,8 @@ class BatchMaker:
         items, refused = await self._contents(turn, present)
         names = tuple(item.name for item in items)
         wanted = [Making(job_in(making.id, at), known=making.known, batch_id=making.id) for at in range(len(items))]
-        sizes = (item.size_bytes for item in items)
-        async with nullcontext(_admit_all) if present else self._allowances.turn(owner) as check:
-            await check(submission(*sizes))  # all, or none
+        promised = self._allowances.promised(owner, submission(*(item.size_bytes for item in items)))  # all, or none
+        async with nullcontext(_admit_all) if present else promised as check:
             # its time begins now: whoever looks at it counts from there, and the turn may have been long in coming
             batch = Batch(making.id, owner, self._clock(), names, dict(asked.metadata), refused=refused)
             await self._documents.batches.insert(batch)

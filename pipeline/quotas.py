@@ -1,8 +1,8 @@
 """How much an owner may ask for: amounts of a day (UTC), and jobs at a time. Their documents say how much that was.
 
-Nothing is counted beside the documents, so what is told is what there is, whatever died in between; who has no quota
-costs one read, and who has one asks indexes for no more entries than it lets in. Of one owner's requests a process lets
-in one after the other. Those that other processes let in at that very moment are not seen yet: with N processes up to
+Nothing is counted beside the documents but what a batch in the making has yet to make, so what is told is what there
+is, whatever died in between; who has no quota costs one read, and who has one asks indexes for no more entries than it
+lets in. Of one owner's requests a process lets in one after the other. Those that other processes let in at that very moment are not seen yet: with N processes up to
 N - 1 requests may be more than the quota, once.
 """
 
@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, nullcontext
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final, TypeAlias
 from weakref import WeakValueDictionary
@@ -38,8 +38,22 @@ _WORDS: Final[Mapping[QuotaName, str]] = {
 Asked: TypeAlias = Mapping[QuotaName, int]
 #: Raises `QuotaExceededError` where that much is more than is left.
 Check: TypeAlias = Callable[[Asked], Awaitable[None]]
-#: The owner whose turn it is here.
-_let_in: ContextVar[str | None] = ContextVar("let_in", default=None)
+
+
+@dataclass(eq=False, slots=True)
+class _Promise:
+    """What an owner was let in with, less what came of it so far."""
+
+    owner: str
+    left: dict[QuotaName, int] = field(default_factory=dict)
+
+    def keep(self, asked: Asked) -> None:
+        """That much has come of it: its documents tell of it from here on."""
+        self.left = {name: max(0, left - asked.get(name, 0)) for name, left in self.left.items()}
+
+
+#: What was promised here.
+_let_in: ContextVar[_Promise | None] = ContextVar("let_in", default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +125,7 @@ class Allowances:
         self._usual = usual
         self._clock = clock
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._promises: set[_Promise] = set()
 
     async def of(self, owner: str) -> Quotas:
         """What holds for *owner*."""
@@ -134,19 +149,33 @@ class Allowances:
     async def turn(self, owner: str) -> AsyncIterator[Check]:
         """Ask in the block, and make in it what the answer lets in, while no other of this owner's requests does.
 
-        A turn within it is of what was let in already: the jobs of a batch.
+        A turn where something was promised is of what was let in already: the jobs of a batch.
         """
-        quotas = {} if _let_in.get() == owner else await self.of(owner)
+        promise = _let_in.get()
+        quotas = {} if promise is not None and promise.owner == owner else await self.of(owner)
 
         async def check(asked: Asked) -> None:
             await self._refuse_more(owner, quotas, asked)
 
         async with self._turns.setdefault(owner, asyncio.Lock()) if quotas else nullcontext():
-            before = _let_in.set(owner)
-            try:
-                yield check
-            finally:
-                _let_in.reset(before)
+            yield check
+
+    @asynccontextmanager
+    async def promised(self, owner: str, asked: Asked) -> AsyncIterator[Check]:
+        """Make in the block what is asked for, over as long a time as it takes: the turn is over at once.
+
+        What has not come of it yet counts as used. Raises `QuotaExceededError` before the block.
+        """
+        async with self.turn(owner) as check:
+            await check(asked)
+            promise = _Promise(owner, dict(asked))
+            self._promises.add(promise)
+        before = _let_in.set(promise)
+        try:
+            yield check
+        finally:
+            _let_in.reset(before)
+            self._promises.discard(promise)
 
     @asynccontextmanager
     async def admitted(self, owner: str, asked: Asked) -> AsyncIterator[None]:
@@ -154,11 +183,15 @@ class Allowances:
         async with self.turn(owner) as check:
             await check(asked)
             yield
+            if (promise := _let_in.get()) is not None:
+                promise.keep(asked)
 
     async def _refuse_more(self, owner: str, quotas: Quotas, asked: Asked) -> None:
         bounded = [name for name in asked if name in quotas]
         found = await asyncio.gather(*(self._standing(owner, name, quotas[name]) for name in bounded))
-        violated = tuple(one for one in found if one.refuses(asked[one.name]))
+        held = [each.left for each in self._promises if each.owner == owner]
+        wanted = {name: asked[name] + sum(left.get(name, 0) for left in held) for name in bounded}
+        violated = tuple(one for one in found if one.refuses(wanted[one.name]))
         if violated:
             raise QuotaExceededError(owner, violated, asked, self.renewal)
 

@@ -1,7 +1,10 @@
 """Batches and what their owner may have: let in as a whole or not at all, whichever way they come."""
 
+import asyncio
 import json
+import threading
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
@@ -68,6 +71,29 @@ def test_the_time_of_a_batch_begins_once_it_is_its_turn(world: World) -> None:
         patch.setattr(Allowances, "turn", late)
         batch = below(world, "~alice/trip/").json()
     assert batch["created_at"] == f"{world.now:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def test_a_batch_in_the_making_holds_what_it_was_let_in_with_and_nobody_up(world: World) -> None:
+    upload(world, "~alice/trip/a.png", "~alice/trip/b.png")
+    world.allowance["jobs"] = 4
+    copying, go_on, copy = threading.Event(), asyncio.Event(), world.objects.copy
+
+    async def slow(*args: Any, **named: Any) -> None:
+        copying.set()
+        await go_on.wait()
+        await copy(*args, **named)
+
+    with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(2) as pool:
+        patch.setattr(world.objects, "copy", slow)
+        making = pool.submit(below, world, "~alice/trip/")
+        assert copying.wait(5)
+        one = {"filename": "a.png", "size_bytes": 1}
+        answers = [pool.submit(world.alice.post, "/v1/uploads", json=one) for _ in range(3)]
+        done, _ = wait(answers, timeout=5)
+        assert world.portal is not None
+        world.portal.call(go_on.set)
+        assert making.result(5).status_code == 202
+    assert sorted(answer.result().status_code for answer in done) == [201, 201, 429]
 
 
 def test_pictures_whose_size_shows_late_fail_where_their_bytes_are_too_many(world: World) -> None:
