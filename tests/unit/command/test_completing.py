@@ -50,7 +50,7 @@ class Tab:
         raise AssertionError("Tab opened a client that waits")
 
     def _glance(self, url: str, token: str) -> Client:
-        quick = Session(self.environ, Path("/"), self._never).glance(url, token)
+        quick = Session(self.environ, Path("/"), self._never).glance(url, token)._core
         assert (quick._timeout_seconds, token) == (GLANCE_SECONDS, TOKEN)
         return Client(url, token, transport=self.service.transport, clock=quick._clock)
 
