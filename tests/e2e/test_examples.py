@@ -69,10 +69,7 @@ def printed(enlarger: Deployment, folder: Path, language: str, code: str) -> lis
 
 def test_each_example_is_tried_in_each_language_that_it_has() -> None:
     sections = {part.partition("\n")[0]: re.findall("### (.+)", part) for part in PAGE.split("\n## ")[1:]}
-    assert sections == {title: [*LANGUAGES] for title in (SENDING, STRAIGHT, LIVE, HOOK)} | {
-        BATCH: ["curl", "JavaScript"],
-        FROM_A_PAGE: [],
-    }
+    assert sections == {title: [*LANGUAGES] for title in (SENDING, STRAIGHT, LIVE, HOOK, BATCH)} | {FROM_A_PAGE: []}
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -96,7 +93,7 @@ def test_a_job_is_followed_live(enlarger: Deployment, folder: Path, language: st
         assert [line for line in told if line.startswith("event:")][-1] == "event: end"
 
 
-@pytest.mark.parametrize("language", ["curl", "JavaScript"])
+@pytest.mark.parametrize("language", LANGUAGES)
 def test_a_batch_is_made_of_the_latest_uploads(enlarger: Deployment, folder: Path, language: str) -> None:
     for _ in range(2):
         printed(enlarger, folder, "Python", example(STRAIGHT, "Python"))
