@@ -8,7 +8,7 @@ import httpx2
 from enlarger import AsyncClient, Client, Login
 from tests.unit.fake_service import API, Asynchronous, FakeService, FakeTime, refused
 
-EMAIL, PASSWORD = "carol@example.com", "a plain sentence"
+EMAIL, PASSWORD = "dana@example.com", "a plain sentence"
 LIFE_SECONDS = 1800
 
 
