@@ -1,7 +1,6 @@
 """What those ask of a service who run it."""
 
 from collections.abc import AsyncIterator
-from urllib.parse import quote
 
 from enlarger.account_models import User
 from enlarger.admin_models import (
@@ -17,7 +16,7 @@ from enlarger.admin_models import (
     Retention,
     Sweep,
 )
-from enlarger.calls import Calls, call, listing
+from enlarger.calls import Calls, call, listing, path
 from enlarger.models import Page
 from enlarger.reading import read
 
@@ -38,14 +37,13 @@ class Admin(Calls):
     @call
     async def pause_lane(self, lane: str, *, seconds: int, reason: str) -> Lane:
         """Let no work of a lane begin for so many seconds, at most a day."""
-        return read(
-            Lane, await self._ask("POST", f"{_lane_path(lane)}/pause", json={"seconds": seconds, "reason": reason})
-        )
+        body = {"seconds": seconds, "reason": reason}
+        return read(Lane, await self._ask("POST", path("admin", "lanes", lane, "pause"), json=body))
 
     @call
     async def resume_lane(self, lane: str) -> Lane:
         """End a pause now."""
-        return read(Lane, await self._ask("POST", f"{_lane_path(lane)}/resume"))
+        return read(Lane, await self._ask("POST", path("admin", "lanes", lane, "resume")))
 
     @listing
     def letters(self) -> AsyncIterator[Letter]:
@@ -55,17 +53,17 @@ class Admin(Calls):
     @call
     async def letter(self, letter_id: str) -> Letter:
         """Read one dead message."""
-        return read(Letter, await self._ask("GET", _letter_path(letter_id)))
+        return read(Letter, await self._ask("GET", path("admin", "dead", letter_id)))
 
     @call
     async def replay(self, letter_id: str) -> Letter:
         """Send a dead message again to where it came from, and discard it."""
-        return read(Letter, await self._ask("POST", f"{_letter_path(letter_id)}/replay", once=True))
+        return read(Letter, await self._ask("POST", path("admin", "dead", letter_id, "replay"), once=True))
 
     @call
     async def discard(self, letter_id: str) -> None:
         """Discard a dead message."""
-        await self._ask("DELETE", _letter_path(letter_id))
+        await self._ask("DELETE", path("admin", "dead", letter_id))
 
     @call
     async def retention(self) -> Retention:
@@ -80,8 +78,7 @@ class Admin(Calls):
     @call
     async def keep(self, owner: str, days: int | None) -> Retention:
         """Keep an owner's objects for *days*, 0 for ever, None as the setting has it."""
-        path = f"/v1/admin/retention/{quote(owner, safe='')}"
-        return read(Retention, await self._ask("PUT", path, json={"days": days}))
+        return read(Retention, await self._ask("PUT", path("admin", "retention", owner), json={"days": days}))
 
     @call
     async def prefixes(self) -> tuple[Prefix, ...]:
@@ -114,7 +111,7 @@ class Admin(Calls):
     @call
     async def revoke_credential(self, access_key: str) -> None:
         """Make an S3 credential useless."""
-        await self._ask("DELETE", f"/v1/admin/s3-credentials/{quote(access_key, safe='')}")
+        await self._ask("DELETE", path("admin", "s3-credentials", access_key))
 
     @call
     async def create_user(self, email: str, password: str, *, role: str = "user", owner: str | None = None) -> User:
@@ -136,11 +133,3 @@ class Admin(Calls):
     async def doctor(self) -> Doctor:
         """Have the service check all it depends on. Tried once: whoever asks wants to hear about now."""
         return read(Doctor, await self._ask("GET", "/v1/admin/doctor", waits=()))
-
-
-def _lane_path(lane: str) -> str:
-    return f"/v1/admin/lanes/{quote(lane, safe='')}"
-
-
-def _letter_path(letter_id: str) -> str:
-    return f"/v1/admin/dead/{quote(letter_id, safe='')}"

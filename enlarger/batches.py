@@ -5,13 +5,12 @@ import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any, Final
-from urllib.parse import quote
 
 import httpx2
 from pydantic import ValidationError
 
 from enlarger.batch_models import Batch, ManifestLine
-from enlarger.calls import Calls, call, listing
+from enlarger.calls import Calls, call, listing, path
 from enlarger.errors import EnlargerError, retry_after
 from enlarger.models import Page
 from enlarger.pictures import look_at
@@ -72,7 +71,7 @@ class Batches(Calls):
     @call
     async def batch(self, batch_id: str) -> Batch:
         """Read one batch."""
-        return read(Batch, await self._ask("GET", _path(batch_id)))
+        return read(Batch, await self._ask("GET", path("batches", batch_id)))
 
     @listing
     def batches(self) -> AsyncIterator[Batch]:
@@ -94,7 +93,7 @@ class Batches(Calls):
         """
         deadline = self._clock.now() + timeout_seconds
         for wait in polling_waits():
-            response = await self._ask("GET", _path(batch_id))
+            response = await self._ask("GET", path("batches", batch_id))
             batch = read(Batch, response)
             if on_progress is not None:
                 on_progress(batch)
@@ -109,7 +108,7 @@ class Batches(Calls):
     @call
     async def batch_manifest(self, batch_id: str) -> tuple[ManifestLine, ...]:
         """Read what became of each picture, in the order in which they were named."""
-        response = await self._ask("GET", f"{_path(batch_id)}/manifest")
+        response = await self._ask("GET", path("batches", batch_id, "manifest"))
         try:
             return tuple(ManifestLine.model_validate_json(line) for line in response.text.split("\n") if line)
         except ValidationError as error:
@@ -118,7 +117,7 @@ class Batches(Calls):
     @call
     async def cancel_batch(self, batch_id: str) -> Batch:
         """Cancel each job of a batch that has not passed its commit point."""
-        return read(Batch, await self._ask("POST", f"{_path(batch_id)}/cancel"))
+        return read(Batch, await self._ask("POST", path("batches", batch_id, "cancel")))
 
 
 def _named(keys: Sequence[str] | None, prefix: str | None, urls: Sequence[str] | None) -> dict[str, Any]:
@@ -133,7 +132,3 @@ def _too_long(batch: Batch, timeout_seconds: float) -> EnlargerError:
         code="wait_timeout",
         hint="It goes on without you: wait for it again, or cancel it.",
     )
-
-
-def _path(batch_id: str) -> str:
-    return f"/v1/batches/{quote(batch_id, safe='')}"

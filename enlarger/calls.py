@@ -5,7 +5,7 @@ A call is an `async def` marked `@call` in a class that derives from `Calls`; a 
     class Shelves(Calls):
         @call
         async def shelf(self, name: str) -> Shelf:
-            return read(Shelf, await self._ask("GET", f"/v1/shelves/{quote(name, safe='')}"))
+            return read(Shelf, await self._ask("GET", path("shelves", name)))
 
         @listing
         def shelves(self) -> AsyncIterator[Shelf]:
@@ -25,6 +25,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from functools import wraps
 from types import MethodType
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
+from urllib.parse import quote
 
 import httpx2
 
@@ -175,6 +176,11 @@ class listing(Generic[_P, _T]):  # noqa: N801 - read as a decorator
     def __get__(self, client: Waiting | Calls | None, kind: type[object]) -> Callable[..., Any]:
         """The method as that kind of client has it."""
         return _method(self._waiting if issubclass(kind, Waiting) else self._written, client)
+
+
+def path(*names: str) -> str:
+    """Below `/v1`: each of *names* is one segment, whatever characters it has."""
+    return "/".join(("/v1", *(quote(name, safe="") for name in names)))
 
 
 def _method(function: Callable[..., Any], client: object | None) -> Callable[..., Any]:

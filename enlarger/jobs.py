@@ -7,9 +7,8 @@ from datetime import datetime
 from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple, Unpack
-from urllib.parse import quote
 
-from enlarger.calls import Calls, call, listing
+from enlarger.calls import Calls, call, listing, path
 from enlarger.errors import EnlargerError, retry_after
 from enlarger.listening import Listener
 from enlarger.models import Job, Metrics, Model, ModelList, Page, Upload, Why
@@ -18,7 +17,7 @@ from enlarger.pictures import Picture, PictureLike, look_at
 from enlarger.reading import not_ours, read
 from enlarger.retries import RESTART_SECONDS, polling_waits
 from enlarger.submitting import new_key
-from enlarger.transfer import OnBytes, fetch_file, put_file
+from enlarger.transfer import OnBytes, fetch_file, ignore, put_file
 
 
 class Upscaled(NamedTuple):
@@ -58,13 +57,13 @@ class Jobs(Calls):
         body = wanted | {name: value for name, value in extra.items() if value is not None}
         key = {"idempotency-key": new_key()}  # a second try is answered with the same job
         upload = read(Upload, await self._ask("POST", "/v1/uploads", json=body, headers=key))
-        await self._send(upload, sent, on_progress or _ignore)
+        await self._send(upload, sent, on_progress or ignore)
         return upload.job
 
     @call
     async def job(self, job_id: str) -> Job:
         """Read one job."""
-        return read(Job, await self._ask("GET", _job_path(job_id)))
+        return read(Job, await self._ask("GET", path("jobs", job_id)))
 
     @listing
     def jobs(
@@ -106,16 +105,16 @@ class Jobs(Calls):
             on_progress: Called with every news of the job, and every 15 seconds or sooner where there is none.
             timeout_seconds: Give up (`wait_timeout`) after this long; the job itself goes on.
         """
-        deadline, tell = self._clock.now() + timeout_seconds, on_progress or _ignore
+        deadline, tell = self._clock.now() + timeout_seconds, on_progress or ignore
         seen: Job | None = None
-        listener = Listener(self._listen, f"{_job_path(job_id)}/events", self._clock)
+        listener = Listener(self._listen, path("jobs", job_id, "events"), self._clock)
         for wait in polling_waits():
             async with aclosing(listener.jobs(seen, deadline)) as heard:
                 async for job in heard:
                     tell(job)
                     if job.terminal:
                         return job
-            response = await self._ask("GET", _job_path(job_id), waits=RESTART_SECONDS)
+            response = await self._ask("GET", path("jobs", job_id), waits=RESTART_SECONDS)
             job = seen = read(Job, response)
             tell(job)
             left = deadline - self._clock.now()
@@ -136,14 +135,14 @@ class Jobs(Calls):
         what is there, an existing file is an error, `output_exists`.
         """
         to = Path(to)
-        answer = await self._ask("GET", f"{_job_path(job_id)}/result")
+        answer = await self._ask("GET", path("jobs", job_id, "result"))
         job = await self.job(job_id)
         if not (answer.has_redirect_location and job.outputs):
             raise not_ours(answer)
         url = str(answer.url.join(answer.headers["location"]))
 
         async def attempt() -> None:
-            quiet = on_progress or _ignore
+            quiet = on_progress or ignore
             await fetch_file(self._network, url, to, output=job.outputs[0], on_progress=quiet, replace=replace)
 
         await self._persist(attempt)
@@ -180,22 +179,22 @@ class Jobs(Calls):
     @call
     async def metrics(self, job_id: str) -> Metrics:
         """Read what a finished job measured."""
-        return read(Metrics, await self._ask("GET", f"{_job_path(job_id)}/metrics"))
+        return read(Metrics, await self._ask("GET", path("jobs", job_id, "metrics")))
 
     @call
     async def cancel(self, job_id: str) -> Job:
         """Stop a job that has not passed its commit point."""
-        return read(Job, await self._ask("POST", f"{_job_path(job_id)}/cancel"))
+        return read(Job, await self._ask("POST", path("jobs", job_id, "cancel")))
 
     @call
     async def why(self, job_id: str) -> Why:
         """Ask what a job waits for, or how it ended, in plain words."""
-        return read(Why, await self._ask("GET", f"{_job_path(job_id)}/why"))
+        return read(Why, await self._ask("GET", path("jobs", job_id, "why")))
 
     @call
     async def retry(self, job_id: str) -> Job:
         """Start a new run of a job that failed, expired or was canceled; one that is under way is answered."""
-        return read(Job, await self._ask("POST", f"{_job_path(job_id)}/retry"))
+        return read(Job, await self._ask("POST", path("jobs", job_id, "retry")))
 
     @call
     async def models(self) -> tuple[Model, ...]:
@@ -227,11 +226,3 @@ def _make_room(to: Path) -> None:
     if to.is_dir():
         raise IsADirectoryError(f"{to} is a folder: name the file")
     to.parent.mkdir(parents=True, exist_ok=True)
-
-
-def _job_path(job_id: str) -> str:
-    return f"/v1/jobs/{quote(job_id, safe='')}"
-
-
-def _ignore(*_: object) -> None:
-    """Nobody watches."""

@@ -8,7 +8,7 @@ from enlarger.calls import Calls, call, listing
 from enlarger.models import Answer, Job, Page, SignedPut
 from enlarger.pictures import PictureLike, look_at
 from enlarger.reading import read
-from enlarger.transfer import OnBytes, put_file
+from enlarger.transfer import OnBytes, ignore, put_file
 
 #: The most keys of one `sign_objects`, and the most jobs of one page.
 MAX_OBJECTS: Final = 100
@@ -51,7 +51,7 @@ class Objects(Calls):
         """
         sent = replace(await self._network.apart(look_at, picture), size_bytes=size_bytes)
 
-        return await self._persist(lambda: put_file(self._network, put, sent, on_progress or _ignore))
+        return await self._persist(lambda: put_file(self._network, put, sent, on_progress or ignore))
 
     @call
     async def put_object(self, picture: PictureLike, key: str, *, on_progress: OnBytes | None = None) -> None:
@@ -59,13 +59,9 @@ class Objects(Calls):
         sent = await self._network.apart(look_at, picture)
         put = (await self.sign_objects({key: sent.size_bytes}))[key]
 
-        await self._persist(lambda: put_file(self._network, put, sent, on_progress or _ignore))
+        await self._persist(lambda: put_file(self._network, put, sent, on_progress or ignore))
 
     @listing
     def jobs_below(self, prefix: str) -> AsyncIterator[Job]:
         """Yield the jobs of uploads whose key begins with *prefix*, newest first, in large pages as you iterate."""
         return self._items(Page[Job], "/v1/jobs", {"prefix": prefix, "limit": str(PAGE_JOBS)})
-
-
-def _ignore(*_: object) -> None:
-    """Nobody watches."""

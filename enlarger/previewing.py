@@ -2,9 +2,8 @@
 
 from collections.abc import Mapping
 from typing import Any, Final
-from urllib.parse import quote
 
-from enlarger.calls import call
+from enlarger.calls import call, path
 from enlarger.errors import EnlargerError, retry_after
 from enlarger.models import Job
 from enlarger.submitting import Submitting
@@ -38,7 +37,7 @@ class Previewing(Submitting):
         body: dict[str, Any] = {} if options is None else {"options": options}
         if region is not None:
             body["region"] = ",".join(map(str, region))
-        return await self._job({"json": body}, wait_seconds, idempotency_key, path=f"{_path(job_id)}/preview")
+        return await self._job({"json": body}, wait_seconds, idempotency_key, at=path("jobs", job_id, "preview"))
 
     @call
     async def thumbnail(
@@ -54,7 +53,7 @@ class Previewing(Submitting):
         """
         deadline = self._clock.now() + timeout_seconds
         while True:
-            response = await self._ask("GET", f"{_path(job_id)}/thumbnail", params={"size": size, "of": of})
+            response = await self._ask("GET", path("jobs", job_id, "thumbnail"), params={"size": size, "of": of})
             if response.status_code != 202:
                 return response.content
             left = deadline - self._clock.now()
@@ -62,7 +61,3 @@ class Previewing(Submitting):
                 detail = f"The thumbnail of {job_id} is not there after {timeout_seconds:g} s"
                 raise EnlargerError(detail, code="wait_timeout", hint="Ask again: it is still being made.")
             await self._network.sleep(min(left, retry_after(response) or PAUSE_SECONDS))
-
-
-def _path(job_id: str) -> str:
-    return f"/v1/jobs/{quote(job_id, safe='')}"

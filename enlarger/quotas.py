@@ -3,9 +3,8 @@
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Final, Literal, TypeAlias
-from urllib.parse import quote
 
-from enlarger.calls import Calls, call
+from enlarger.calls import Calls, call, path
 from enlarger.models import Answer
 from enlarger.reading import read
 
@@ -48,19 +47,15 @@ class Quotas(Calls):
     @call
     async def usage(self, owner: str | None = None) -> Usage:
         """Read what you, or another *owner*, have used of your quotas, and what is left."""
-        path = "/v1/usage" if owner is None else f"/v1/admin/usage/{quote(owner, safe='')}"
-        return read(Usage, await self._ask("GET", path))
+        whose = path("usage") if owner is None else path("admin", "usage", owner)
+        return read(Usage, await self._ask("GET", whose))
 
     @call
     async def quotas(self, owner: str) -> OwnerQuotas:
         """Read the quotas of an owner."""
-        return read(OwnerQuotas, await self._ask("GET", _path(owner)))
+        return read(OwnerQuotas, await self._ask("GET", path("admin", "quotas", owner)))
 
     @call
     async def set_quotas(self, owner: str, said: Mapping[str, Bound]) -> OwnerQuotas:
         """Say *said*, by name, of an owner in place of all that was said before; what is left out is as for all."""
-        return read(OwnerQuotas, await self._ask("PUT", _path(owner), json=dict(said)))
-
-
-def _path(owner: str) -> str:
-    return f"/v1/admin/quotas/{quote(owner, safe='')}"
+        return read(OwnerQuotas, await self._ask("PUT", path("admin", "quotas", owner), json=dict(said)))

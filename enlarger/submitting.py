@@ -5,11 +5,10 @@ import uuid
 from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Any
-from urllib.parse import quote
 
 import httpx2
 
-from enlarger.calls import Calls, call
+from enlarger.calls import Calls, call, path
 from enlarger.models import Estimate, Job, ModelDetail, PresetList
 from enlarger.pictures import PictureLike, look_at
 from enlarger.reading import read
@@ -101,7 +100,7 @@ class Submitting(Calls):
     @call
     async def model(self, name: str) -> ModelDetail:
         """Read one model, with the JSON Schema of the options of its jobs."""
-        return read(ModelDetail, await self._ask("GET", f"/v1/models/{quote(name, safe='')}"))
+        return read(ModelDetail, await self._ask("GET", path("models", name)))
 
     @call
     async def presets(self) -> PresetList:
@@ -109,13 +108,13 @@ class Submitting(Calls):
         return read(PresetList, await self._ask("GET", "/v1/presets"))
 
     async def _job(
-        self, request: Mapping[str, Any], wait_seconds: int, key: str | None, *, path: str = "/v1/jobs"
+        self, request: Mapping[str, Any], wait_seconds: int, key: str | None, *, at: str = "/v1/jobs"
     ) -> Job:
         headers = {"idempotency-key": key or new_key()}
         if wait_seconds:
             headers["prefer"] = f"wait={wait_seconds}"
         silence = httpx2.Timeout(self._timeout_seconds, read=self._timeout_seconds + wait_seconds)
-        return read(Job, await self._ask("POST", path, headers=headers, timeout=silence, **request))
+        return read(Job, await self._ask("POST", at, headers=headers, timeout=silence, **request))
 
 
 def new_key() -> str:

@@ -1,10 +1,9 @@
 """API tokens of whoever asks."""
 
 from collections.abc import Sequence
-from urllib.parse import quote
 
 from enlarger.account_models import NewToken, Token, TokenList
-from enlarger.calls import Calls, call
+from enlarger.calls import Calls, call, path
 from enlarger.reading import read
 
 
@@ -34,4 +33,4 @@ class Tokens(Calls):
     @call
     async def revoke_token(self, token_id: str) -> None:
         """Make a token useless."""
-        await self._ask("DELETE", f"/v1/tokens/{quote(token_id, safe='')}")
+        await self._ask("DELETE", path("tokens", token_id))

@@ -22,6 +22,10 @@ OnBytes = Callable[[int, int], None]
 _AS_IT_IS: Final = {"accept-encoding": "identity"}
 
 
+def ignore(*_: object) -> None:
+    """Nobody watches."""
+
+
 async def put_file(network: Network, put: SignedPut, picture: Picture, on_progress: OnBytes) -> str | None:
     """PUT a picture to a URL that is signed for exactly its size; return its ETag, where the store says one.
 
