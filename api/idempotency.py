@@ -26,7 +26,7 @@ HEADER: Final = "Idempotency-Key"
 REPLAYED: Final = {"idempotent-replayed": "true"}
 #: For so long the same key gives the same job.
 KEPT: Final = timedelta(days=1)
-#: Longer than any request takes; after that whoever had it has died.
+#: Longer than a request takes; after that whoever had it has died.
 HELD: Final = timedelta(minutes=3)
 MAX_KEY: Final = 255
 CHUNK_BYTES: Final = 1 << 20
@@ -58,9 +58,16 @@ class Once:
 
     @asynccontextmanager
     async def making(
-        self, request: Request[Any], asked: BaseModel, *, new_id: Callable[[], str] = new_job_id
+        self,
+        request: Request[Any],
+        asked: BaseModel,
+        *,
+        new_id: Callable[[], str] = new_job_id,
+        held: timedelta = HELD,
     ) -> AsyncIterator[Making]:
         """Make in the block what the request is for; *asked* is all of it, of which nothing may differ next time.
+
+        It takes less time than *held*: after that another try goes on in its place.
 
         Raises:
             PipelineError: `idempotency_key_invalid`, `idempotency_key_reused` or `idempotency_in_flight`.
@@ -70,7 +77,7 @@ class Once:
             yield Making(new_id())
             return
         scope = f"{request.user.owner}\n{request.method} {request.url.path}\n{key}"
-        claim, known = await self._claim(fingerprint(scope), await _digest(asked), new_id())
+        claim, known = await self._claim(fingerprint(scope), await _digest(asked), new_id(), held)
         if claim.held_until is None:
             yield Making(claim.made_id, known=True, made=True)
             return
@@ -82,9 +89,9 @@ class Once:
             raise
         await self._claims.settle(claim)
 
-    async def _claim(self, id_: str, digest: str, made_id: str) -> tuple[Claim, bool]:
+    async def _claim(self, id_: str, digest: str, made_id: str, held: timedelta) -> tuple[Claim, bool]:
         now = self._clock()
-        mine = Claim(id_, digest, made_id, now + HELD, now + KEPT)
+        mine = Claim(id_, digest, made_id, now + held, now + KEPT)
         present = await self._claims.claim(mine, now)
         if present is None:
             return mine, False
@@ -92,7 +99,7 @@ class Once:
             raise _reused()
         if present.held_until is None:
             return present, True
-        again = replace(present, held_until=now + HELD)
+        again = replace(present, held_until=now + held)
         if present.held_until > now or not await self._claims.take_over(present, again):
             raise _in_flight()
         return again, True

@@ -13,6 +13,7 @@ from pipeline.clock import Clock
 from pipeline.errors import PipelineError
 from pipeline.job import Job, Output
 from pipeline.ports.documents import JobStore
+from pipeline.ports.users import UserStore
 from pipeline.topology import DAY_SECONDS
 from pipeline.wire import Wire
 
@@ -43,13 +44,15 @@ class Links:
     Args:
         key: Signs them; 32 bytes or more.
         jobs: Whose outputs they lead to.
+        users: Of whom one may be disabled, whose links are then none.
         clock: The present moment.
         public_url: Where clients reach this service.
     """
 
-    def __init__(self, key: str, jobs: JobStore, *, clock: Clock, public_url: str) -> None:
+    def __init__(self, key: str, jobs: JobStore, users: UserStore, *, clock: Clock, public_url: str) -> None:
         self._signer = Signer(key, kind=TYPE, audience=AUDIENCE, claims=("sub", "etag"), clock=clock)
         self._jobs = jobs
+        self._users = users
         self._clock = clock
         self._public_url = public_url.rstrip("/")
 
@@ -77,8 +80,11 @@ class Links:
         job = await self._jobs.get(str(claims["sub"]))
         there = job.outputs if job is not None else ()
         found = next((output for output in there if output.etag == claims["etag"]), None)
-        if found is None:
+        if job is None or found is None:
             raise _expired("The output of this link is no more.")
+        user = await self._users.get(job.owner)
+        if user is not None and user.disabled:
+            raise _expired("The account of whoever made this link is disabled.")
         return found
 
 

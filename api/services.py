@@ -147,7 +147,7 @@ async def wire(  # noqa: PLR0913 - the ports, and what differs between installat
         doctor=Doctor(servers, canary, documents.workers, lanes, clock=clock),
         lanes=lanes,
         limits=RateLimits(documents.limits, quotas, clock=clock),
-        links=Links(rules.key, documents.jobs, clock=clock, public_url=public_url),
+        links=Links(rules.key, documents.jobs, documents.users, clock=clock, public_url=public_url),
         allowances=allowances,
         places=places or Places(),
         queues=queues,

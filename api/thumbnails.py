@@ -4,6 +4,7 @@ The id of such a job follows from what it shows and from the hour, so that whoev
 is there, and nobody can fill the store by asking often.
 """
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Final, Literal, get_args
@@ -57,8 +58,8 @@ class Thumbnails:
     submissions: Submissions
     clock: Clock
 
-    async def job(self, job: Job, wanted: ThumbnailQuery) -> Job:
-        """The job that makes what is *wanted* of *job*: one that is there, else a new one.
+    async def job(self, job: Job, wanted: ThumbnailQuery, admit: Callable[[], Awaitable[object]]) -> Job:
+        """The job that makes what is *wanted* of *job*: one that is there, else a new one, if *admit* lets it in.
 
         Raises:
             PipelineError: `object_missing` (also where nothing was uploaded yet), `object_changed`, `image_empty`,
@@ -74,6 +75,7 @@ class Thumbnails:
             return earlier
         if made is not None and not self._stranded(made, now):
             return made
+        await admit()
         making = Making(job_that(words, begin), known=made is not None)
         return await self.submissions.receive(job.owner, await self._arrival(job, output, wanted.size), making)
 

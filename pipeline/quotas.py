@@ -2,8 +2,8 @@
 
 Nothing is counted beside the documents but what a batch in the making has yet to make, so what is told is what there
 is, whatever died in between; who has no quota costs one read, and who has one asks indexes for no more entries than it
-lets in. Of one owner's requests a process lets in one after the other. Those that other processes let in at that very moment are not seen yet: with N processes up to
-N - 1 requests may be more than the quota, once.
+lets in. Of one owner's requests a process lets in one after the other. Those that other processes let in at that very
+moment are not seen yet: with N processes up to N - 1 requests may be more than the quota, once.
 """
 
 import asyncio

@@ -77,7 +77,7 @@ async def read_image(request: Request[Services]) -> Response:
 
 
 async def delete_image(request: Request[Services]) -> Response:
-    """`DELETE /images/{id}`: gone at once for everybody; its objects go with retention, which alone deletes."""
+    """`DELETE /images/{id}`: gone at once from this dialect; its objects go with retention, which alone deletes."""
     services, store = request.state, request.state["documents"].jobs
     job = await _stopped(services, await _found(request))
     marked = {"metadata": job.metadata | {DELETED: "true"}, "rev": job.rev + 1, "updated_at": services["clock"]()}

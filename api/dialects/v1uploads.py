@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from api import jobs, retrying
-from api.access import admit
+from api.access import admit, caller
 from api.audit import audited
 from api.dialects import administrators, figures
 from api.dialects.lines import Call, Handler, RefusedError, limited
@@ -141,6 +141,7 @@ async def _again(services: Services, job: Job) -> Job:
 
 async def _as_admin(request: Request[Services], what: str, act: Handler) -> Response:
     request.scope["user"] = await admit(request, admin=True, scope="admin:write")
+    await request.state["limits"].admit("default", caller(request))
     return await audited(request, f"POST /api/v1/admin/jobs/{{id}}/{what}", act)
 
 

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from functools import partial
 from typing import Final
 
@@ -27,6 +28,8 @@ from pipeline.ports.batches import Batch
 
 #: Room for as many of the longest keys as a batch may have.
 BODY_BYTES: Final = 2 * MAX_KEYS * MAX_KEY_BYTES + SMALL_BODY_BYTES
+#: A batch looks its archive over, waits two minutes for its pictures, and then sends what it has.
+HELD: Final = timedelta(minutes=10)
 
 
 @operation(
@@ -47,7 +50,7 @@ async def make_batch(request: Request[Services]) -> Response:
     """`POST /v1/batches`."""
     batches, maker, owner = request.state["batches"], request.state["batch_maker"], request.user.owner
     once = request.state["once"]
-    async with _asked(request) as asked, once.making(request, asked, new_id=new_batch_id) as making:
+    async with _asked(request) as asked, once.making(request, asked, new_id=new_batch_id, held=HELD) as making:
         batch = await (batches.find(owner, making.id) if making.made else maker.make(owner, asked, making))
     shown = await batches.show(batch)
     headers = {"location": shown.urls.self, "retry-after": "1", **(REPLAYED if making.made else {})}

@@ -1,9 +1,12 @@
 """Handlers of ephemeral jobs on pictures that are here already."""
 
+from functools import partial
+
 from starlette.requests import Request
 from starlette.responses import Response
 
 from api import idempotency, preferences
+from api.access import caller
 from api.downloads import download
 from api.exchange import answer, read_json, read_query
 from api.jobs import find, show
@@ -56,7 +59,8 @@ async def read_thumbnail(request: Request[Services]) -> Response:
     """`GET /v1/jobs/{job_id}/thumbnail`."""
     services, wanted = request.state, read_query(request, ThumbnailQuery)
     job = await find(services["documents"].jobs, request.user.owner, request.path_params["job_id"])
-    made = await services["patience"].ended(await services["thumbnails"].job(job, wanted), WAIT_SECONDS)
+    admit = partial(services["limits"].admit, "upscale", caller(request))  # reading is none, making one is work
+    made = await services["patience"].ended(await services["thumbnails"].job(job, wanted, admit), WAIT_SECONDS)
     if made.terminal:
         return await download(request, thumbnail_of(made), attached=False)
     shown = show(made, services["progress"], public_url=services["public_url"])

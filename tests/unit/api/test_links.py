@@ -55,6 +55,15 @@ def test_a_link_leads_to_the_output_that_was_meant_and_to_no_later_one(world: Wo
     assert problem(world.nobody.get(path)) == (410, "link_expired")
 
 
+def test_a_link_ends_while_the_account_of_its_maker_is_disabled(world: World) -> None:
+    account = {"email": "alice@example.com", "password": "a plain sentence", "owner": "alice"}
+    assert world.admin.post("/v1/admin/users", json=account).status_code == 201
+    path, _ = linked(world, finished(world))
+    for disabled, status in ((False, 200), (True, 410), (False, 200)):
+        world.admin.patch("/v1/admin/users/alice", json={"disabled": disabled}).raise_for_status()
+        assert world.nobody.get(path).status_code == status
+
+
 def test_asvs_9_1_2_a_link_that_was_changed_or_signed_by_another_is_none(world: World) -> None:
     job = finished(world)
     path, _ = linked(world, job)

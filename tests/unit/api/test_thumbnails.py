@@ -232,3 +232,12 @@ def test_an_outage_while_the_picture_is_sent_passes(world: World, monkeypatch: p
     ask(world, job)
     assert ("uploads", thumb.source.key) in world.objects.stored
     assert [each.id for each in made(world)] == [thumb.id]
+
+
+def test_making_one_counts_as_work_and_reading_one_does_not(world: World) -> None:
+    world.quotas["upscale"] = 1
+    job = uploaded(world)
+    world.meanwhile = finishing(world)
+    assert [ask(world, job).status_code for _ in range(3)] == [200] * 3
+    assert problem(ask(world, job, "?size=64")) == (429, "rate_limited")
+    assert len(made(world)) == 1
