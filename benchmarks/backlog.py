@@ -21,6 +21,7 @@ from rich.table import Table
 from benchmarks.results import save
 from infra.binaries import documents_argv
 from pipeline.adapters import mongo
+from pipeline.adapters.mongo_indexes import INDEXES
 from pipeline.identity import new_job_id
 from pipeline.job import Job, Source, Status, claim
 from pipeline.ports.documents import Documents
@@ -59,7 +60,7 @@ def queued(count: int) -> Iterator[Job]:
 async def filled(db: mongo.Database, count: int) -> list[Job]:
     """Put *count* queued jobs and the indexes of the service into *db*."""
     jobs = list(queued(count))
-    await db["jobs"].create_indexes(list(mongo.INDEXES["jobs"]))
+    await db["jobs"].create_indexes(list(INDEXES["jobs"]))
     for start in track(range(0, count, _BATCH), description=f"{count} jobs"):
         documents = [
             {"_id": job.id, **job.model_dump(exclude={"id"}), "status": job.status.value, "outbox": []}

@@ -12,7 +12,8 @@ from infra.addresses import SERVICES
 from infra.bootstrap.sealing import seal_all
 from infra.errors import SetupError
 from infra.secrets import Secrets
-from pipeline.adapters.mongo import INDEXES, connect
+from pipeline.adapters.mongo import connect
+from pipeline.adapters.mongo_indexes import INDEXES
 from pipeline.identity import fingerprint, new_webhook_secret
 from pipeline.sealing import Seal
 from pipeline.topology import DATABASE

@@ -8,7 +8,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from bson.codec_options import CodecOptions
-from pymongo import ASCENDING, DESCENDING, AsyncMongoClient, IndexModel
+from pymongo import ASCENDING, DESCENDING, AsyncMongoClient
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import DuplicateKeyError
 from pymongo.monitoring import CommandListener
@@ -30,7 +30,7 @@ from pipeline.events import Message
 from pipeline.job import EXPIRABLE, TERMINAL, WORKED_ON, Job, Status
 from pipeline.ports.documents import EVERY, Documents, JobFilter, SourceRecord
 from pipeline.sealing import Seal
-from pipeline.topology import DATABASE, DAY_SECONDS
+from pipeline.topology import DATABASE
 
 Document = dict[str, Any]
 Database = AsyncDatabase[Document]
@@ -38,53 +38,6 @@ Database = AsyncDatabase[Document]
 UNFINISHED: Final = [status.value for status in Status if status not in TERMINAL]
 MORTAL: Final = [status.value for status in Status if status in EXPIRABLE]
 BUSY: Final = [status.value for status in Status if status in WORKED_ON]
-#: What bootstrap creates, by collection.
-INDEXES: Final[Mapping[str, Sequence[IndexModel]]] = {
-    "jobs": (
-        IndexModel([("owner", ASCENDING), ("_id", DESCENDING)], name="owner_newest"),
-        IndexModel([("owner", ASCENDING), ("status", ASCENDING), ("_id", DESCENDING)], name="owner_status_newest"),
-        IndexModel([("owner", ASCENDING), ("ephemeral", ASCENDING), ("_id", DESCENDING)], name="owner_lasting_newest"),
-        IndexModel([("owner", ASCENDING), ("source.key", ASCENDING), ("_id", DESCENDING)], name="owner_key_newest"),
-        IndexModel([("outbox.id", ASCENDING)], name="outbox_id", sparse=True),
-        IndexModel([("status", ASCENDING), ("expires_at", ASCENDING)], name="status_expiry"),
-        IndexModel([("status", ASCENDING), ("queued_at", ASCENDING), ("_id", ASCENDING)], name="status_queued"),
-        IndexModel([("lane", ASCENDING), ("started_at", DESCENDING)], name="lane_started"),
-        IndexModel([("batch_id", ASCENDING), ("status", ASCENDING)], name="batch_status"),
-        IndexModel([("removed_at", ASCENDING), ("source.key", ASCENDING)], name="removed_key"),
-        IndexModel(
-            [("completed_at", ASCENDING)],
-            name="ephemeral_ended",
-            partialFilterExpression={"ephemeral": True, "removed_at": None},
-        ),
-        IndexModel(
-            [("lane", ASCENDING), ("status", ASCENDING), ("queued_at", ASCENDING), ("_id", ASCENDING)],
-            name="lane_status_queued",
-        ),
-        IndexModel(
-            [("lane", ASCENDING), ("status", ASCENDING), ("completed_at", DESCENDING)], name="lane_status_completed"
-        ),
-        *mongo_quotas.JOB_INDEXES,
-    ),
-    "quality": mongo_quotas.QUALITY_INDEXES,
-    "deliveries": mongo_deliveries.INDEXES,
-    "webhooks": mongo_endpoints.INDEXES,
-    "sources": (
-        IndexModel(
-            [("sequencer", ASCENDING)], name="returned", partialFilterExpression={"retained": True, "deleted": False}
-        ),
-    ),
-    "users": (IndexModel([("email", ASCENDING)], name="email", unique=True, sparse=True),),
-    "sessions": (
-        IndexModel([("owner", ASCENDING)], name="owner"),
-        IndexModel([("expires_at", ASCENDING)], name="forgotten", expireAfterSeconds=0),
-    ),
-    "refreshes": (IndexModel([("expires_at", ASCENDING)], name="forgotten", expireAfterSeconds=0),),
-    "tokens": (IndexModel([("owner", ASCENDING), ("id", ASCENDING)], name="owner_id"),),
-    "limits": (IndexModel([("until", ASCENDING)], name="ended", expireAfterSeconds=0),),
-    "batches": mongo_batches.INDEXES,
-    "claims": (IndexModel([("expires_at", ASCENDING)], name="expired", expireAfterSeconds=0),),
-    "workers": (IndexModel([("seen_at", ASCENDING)], name="forgotten", expireAfterSeconds=DAY_SECONDS),),
-}
 
 
 def connect(

@@ -8,6 +8,7 @@ from uuid import uuid4
 import pytest
 
 from pipeline.adapters import memory, mongo
+from pipeline.adapters.mongo_indexes import INDEXES
 from pipeline.ports.documents import Documents
 from pipeline.sealing import Seal
 from tests.servers import Servers
@@ -25,7 +26,7 @@ async def document_stores(request: pytest.FixtureRequest) -> AsyncIterator[Docum
     async with mongo.connect(servers.root.mongo) as client:
         db = client.get_database(f"contract_{uuid4().hex}")
         for name in ("jobs", "tokens", "users"):
-            await db[name].create_indexes(list(mongo.INDEXES[name]))
+            await db[name].create_indexes(list(INDEXES[name]))
         try:
             yield mongo.documents(db, Seal(["a password of tests that is long enough"]))
         finally:

@@ -15,7 +15,7 @@ from pymongo import MongoClient
 from infra.bootstrap import canary, objects, streams
 from infra.errors import SetupError
 from infra.secrets import Secrets
-from pipeline.adapters.mongo import INDEXES
+from pipeline.adapters.mongo_indexes import INDEXES
 from pipeline.identity import fingerprint, new_token
 from pipeline.lease import LEASE_SECONDS
 from pipeline.sealing import Seal

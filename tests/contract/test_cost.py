@@ -13,6 +13,7 @@ from ingest.intake import Intake, Limits
 from pipeline.adapters import mongo
 from pipeline.adapters.memory_bus import MemoryBus, MemoryDelivery
 from pipeline.adapters.memory_objects import MemoryObjects
+from pipeline.adapters.mongo_indexes import INDEXES
 from pipeline.identity import new_job_id
 from pipeline.outbox import Relay
 from pipeline.topology import BULK, DURABLE, FAST, INTERACTIVE
@@ -95,7 +96,7 @@ async def test_a_page_of_the_list_is_read_off_an_index_in_its_order(
     query = {"owner": "default", **wanted}
     async with mongo.connect(servers.root.mongo) as client:
         db = client.get_database(f"contract_{uuid4().hex}")
-        await db["jobs"].create_indexes(list(mongo.INDEXES["jobs"]))
+        await db["jobs"].create_indexes(list(INDEXES["jobs"]))
         for _ in range(60):
             await mongo.documents(db).jobs.insert(a_job())
         find = {"find": "jobs", "filter": query, "sort": {"_id": -1}, "limit": 10}

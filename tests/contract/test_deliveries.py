@@ -10,6 +10,7 @@ import pytest
 from pipeline.adapters import mongo
 from pipeline.adapters.memory_deliveries import MemoryDeliveries
 from pipeline.adapters.mongo_deliveries import MongoDeliveries
+from pipeline.adapters.mongo_indexes import INDEXES
 from pipeline.clock import now
 from pipeline.endpoints import host_of
 from pipeline.ports.deliveries import (
@@ -55,7 +56,7 @@ async def store(mongo_url: str | None) -> AsyncIterator[DeliveryStore]:
         return
     client = mongo.connect(mongo_url)
     db = client.get_database(f"deliveries_{uuid4().hex}")
-    await db["deliveries"].create_indexes(list(mongo.INDEXES["deliveries"]))
+    await db["deliveries"].create_indexes(list(INDEXES["deliveries"]))
     try:
         yield MongoDeliveries(db)
     finally:

@@ -14,6 +14,7 @@ from pymongo.monitoring import CommandListener, CommandStartedEvent
 
 from infra.bootstrap import streams
 from pipeline.adapters import mongo, nats_bus
+from pipeline.adapters.mongo_indexes import INDEXES
 from pipeline.adapters.mongo_lanes import REACHES
 from pipeline.errors import PipelineError
 from pipeline.job import Job, Status
@@ -164,7 +165,7 @@ async def test_a_line_is_read_off_its_index_in_order_and_no_further_than_its_lim
     commands = Commands()
     async with mongo.connect(servers.root.mongo, listeners=[commands]) as client:
         db = client.get_database(f"contract_{uuid4().hex}")
-        await db["jobs"].create_indexes(list(mongo.INDEXES["jobs"]))
+        await db["jobs"].create_indexes(list(INDEXES["jobs"]))
         await stored(mongo.documents(db), *(a_job(queued_at=after(number / 2)) for number in range(60)))
         commands.sent.clear()
         assert len(await mongo.documents(db).lanes.line("interactive", limit=10)) == 10
@@ -182,7 +183,7 @@ async def test_what_a_lane_has_to_do_is_read_off_the_ends_of_indexes(servers: Se
     commands = Commands()
     async with mongo.connect(servers.root.mongo, listeners=[commands]) as client:
         db = client.get_database(f"contract_{uuid4().hex}")
-        await db["jobs"].create_indexes(list(mongo.INDEXES["jobs"]))
+        await db["jobs"].create_indexes(list(INDEXES["jobs"]))
         began: dict[str, Any] = {"started_at": after(-90), "updated_at": after(-80)}
         await stored(mongo.documents(db), *(a_job(queued_at=after(-200 - number), **began) for number in range(60)))
         commands.sent.clear()

@@ -12,6 +12,7 @@ from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from pipeline.adapters import mongo
+from pipeline.adapters.mongo_indexes import INDEXES
 from pipeline.adapters.mongo_sweep import MongoSweep
 from tests.life.machine import Life
 from tests.life.world import World
@@ -27,7 +28,7 @@ def on_the_server(url: str, runner: asyncio.Runner) -> Iterator[World]:
     client = runner.run(connection.__aenter__())
     db = client.get_database(f"contract_{uuid4().hex}")
     try:
-        runner.run(db["jobs"].create_indexes(list(mongo.INDEXES["jobs"])))
+        runner.run(db["jobs"].create_indexes(list(INDEXES["jobs"])))
         yield World(mongo.documents(db), MongoSweep(db), runner.run)
         runner.run(client.drop_database(db.name))
     finally:

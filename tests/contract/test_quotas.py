@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from pipeline.adapters import mongo
+from pipeline.adapters.mongo_indexes import INDEXES
 from pipeline.job import Source
 from pipeline.ports.documents import Documents
 from pipeline.quotas import Allowances, QuotaExceededError, submission
@@ -88,7 +89,7 @@ async def test_many_requests_at_two_replicas_are_beyond_the_quota_by_one_at_most
 async def test_a_sum_is_read_off_an_index_of_its_own(servers: Servers, collection: str, time: str, index: str) -> None:
     async with mongo.connect(servers.root.mongo) as client:
         db = client.get_database(f"contract_{collection}_{time}")
-        await db[collection].create_indexes(list(mongo.INDEXES[collection]))
+        await db[collection].create_indexes(list(INDEXES[collection]))
         await db[collection].insert_many([{"owner": "alice", time: NOON} for _ in range(20)])
         find = {"find": collection, "filter": {"owner": "alice", time: {"$gte": NOON}}, "projection": {"_id": 0}}
         plan: dict[str, Any] = await db.command("explain", find, verbosity="queryPlanner")

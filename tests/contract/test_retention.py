@@ -15,6 +15,7 @@ from ingest.sweep import Sweep, notice_of
 from pipeline.adapters import mongo
 from pipeline.adapters.memory_bus import MemoryBus
 from pipeline.adapters.minio_store import Endpoint, MinioObjects
+from pipeline.adapters.mongo_indexes import INDEXES
 from pipeline.adapters.mongo_retention import MongoRetention
 from pipeline.adapters.mongo_sweep import MongoSweep
 from pipeline.identity import new_job_id, reserved_key
@@ -109,7 +110,7 @@ async def house(servers: Servers, anyio_backend: str) -> AsyncIterator[House]:
         client = await closing.enter_async_context(mongo.connect(servers.root.mongo))
         db = client.get_database(f"contract_{uuid4().hex}")
         closing.push_async_callback(client.drop_database, db.name)
-        for collection, models in mongo.INDEXES.items():
+        for collection, models in INDEXES.items():
             await db[collection].create_indexes(list(models))
         accounts = [MinioObjects(Endpoint.parse(servers.of(name).minio)) for name in ("ingest", "api", "processors")]
         for account in accounts:

@@ -12,6 +12,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pipeline.adapters import memory, mongo
 from pipeline.adapters.memory import MemoryJobs, MemoryQuality, MemorySources
 from pipeline.adapters.memory_retention import MemoryRetention
+from pipeline.adapters.mongo_indexes import INDEXES
 from pipeline.adapters.mongo_retention import MongoRetention
 from pipeline.events import work_message
 from pipeline.identity import event_id, first_job_id, new_job_id, reserved_key
@@ -69,7 +70,7 @@ async def database(request: pytest.FixtureRequest) -> AsyncIterator[AsyncDatabas
     servers: Servers = request.getfixturevalue("servers")
     async with mongo.connect(servers.root.mongo) as client:
         db = client.get_database(f"contract_{uuid4().hex}")
-        for collection, models in mongo.INDEXES.items():
+        for collection, models in INDEXES.items():
             await db[collection].create_indexes(list(models))
         try:
             yield db

@@ -10,6 +10,7 @@ import pytest
 
 from pipeline.adapters import memory, mongo
 from pipeline.adapters.memory_sweep import MemorySweep
+from pipeline.adapters.mongo_indexes import INDEXES
 from pipeline.adapters.mongo_sweep import MongoSweep
 from pipeline.events import work_message
 from pipeline.identity import new_job_id
@@ -50,7 +51,7 @@ async def stores(request: pytest.FixtureRequest, anyio_backend: str) -> AsyncIte
     servers: Servers = request.getfixturevalue("servers")
     async with mongo.connect(servers.root.mongo) as client:
         db = client.get_database(f"contract_{uuid4().hex}")
-        await db["jobs"].create_indexes(list(mongo.INDEXES["jobs"]))
+        await db["jobs"].create_indexes(list(INDEXES["jobs"]))
         try:
             yield Opened(mongo.documents(db), MongoSweep(db))
         finally:
