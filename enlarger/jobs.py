@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Unpack
 from enlarger.calls import Calls, call, listing, path
 from enlarger.errors import EnlargerError, retry_after
 from enlarger.listening import Listener
-from enlarger.models import Job, Metrics, Model, ModelList, Page, Upload, Why
+from enlarger.models import Job, Link, Metrics, Model, ModelList, Page, Upload, Why
 from enlarger.options import Options, for_file
 from enlarger.pictures import Picture, PictureLike, look_at
 from enlarger.reading import not_ours, read
@@ -147,6 +147,15 @@ class Jobs(Calls):
 
         await self._persist(attempt)
         return to
+
+    @call
+    async def link(self, job_id: str, *, expires_seconds: int = 86_400) -> Link:
+        """Make an address of the main output as it is now, for anybody, without a token.
+
+        Nothing takes it back but its time, 60 seconds to 30 days, or the end of that output.
+        """
+        body = {"expires_seconds": expires_seconds}
+        return read(Link, await self._ask("POST", path("jobs", job_id, "links"), json=body))
 
     @call
     async def upscale(

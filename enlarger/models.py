@@ -231,6 +231,13 @@ class Estimate(Answer):
     limits: Mapping[str, Any] = {}
 
 
+class Link(Answer):
+    """Whoever has *url* can fetch the file, until *expires_at*."""
+
+    url: str
+    expires_at: datetime
+
+
 class Why(Answer):
     """What a job waits for, or how it ended, and what to do."""
 

@@ -1,4 +1,4 @@
-"""`enlarger jobs`: list, show, explain, cancel and retry."""
+"""`enlarger jobs`: list, show, explain, link, cancel and retry."""
 
 from collections.abc import Callable
 from itertools import islice
@@ -69,6 +69,22 @@ def why(
     print_line(f"{told.job_id} is {told.status.replace('_', ' ')}{reason}.")
     for line in filter(None, (told.detail, told.hint)):
         print_line(line)
+
+
+def link(
+    ctx: typer.Context,
+    job_id: JobId,
+    *,
+    hours: Annotated[int, typer.Option(min=1, max=720, help="For how long it works.")] = 24,
+    as_json: AsJson = False,
+) -> None:
+    """Make an address of a result for anybody who has it, until its time is over."""
+    with connected(ctx) as client:
+        made = client.link(job_id, expires_seconds=hours * 3600)
+    if as_json:
+        print_json(made.model_dump(mode="json", exclude_unset=True))
+    else:
+        print_line(made.url)
 
 
 def cancel(

@@ -175,12 +175,13 @@ class FakeService:
             job["notes"] = self.notes
 
     def _act(self, job: Job, action: str) -> httpx2.Response:
-        if action == "cancel" and job["status"] != "succeeded":
-            job["status"] = "canceled"
+        becomes = {"cancel": "canceled", "retry": "queued"}
+        if action in becomes and job["status"] != "succeeded":
+            job["status"] = becomes[action]
             return httpx2.Response(202, json=job)
-        if action == "retry" and job["status"] != "succeeded":
-            job["status"] = "queued"
-            return httpx2.Response(202, json=job)
+        if action == "links" and job["status"] == "succeeded":
+            link = {"url": f"{API}/v1/links/{job['id']}", "expires_at": "2026-01-02T00:00:00Z"}
+            return httpx2.Response(201, json=link)
         if action == "events" and self.streams:
             return self.streams.pop(0)
         if action == "metrics":

@@ -6,8 +6,9 @@ import jwt
 import pytest
 
 from api.links import AUDIENCE, TYPE
+from enlarger import Client
 from pipeline.job import Job, Status
-from tests.unit.api.conftest import NOW, RULES, World, pointers, problem
+from tests.unit.api.conftest import NOW, RULES, TOKENS, World, pointers, problem
 from tests.unit.api.test_downloads import BODY, finished
 
 
@@ -93,3 +94,11 @@ def test_a_reader_may_make_links(world: World) -> None:
     job = finished(world)
     assert world.nobody.post(f"/v1/jobs/{job.id}/links", json={}, headers=headers).status_code == 201
     assert job.status is Status.SUCCEEDED
+
+
+def test_the_sdk_makes_a_link_that_works(world: World) -> None:
+    job = finished(world)
+    with Client("http://api.test", TOKENS["alice"], transport=world.alice._transport) as client:
+        link = client.link(job.id, expires_seconds=120)
+    assert link.expires_at == NOW + timedelta(seconds=120)
+    assert world.nobody.get(link.url.removeprefix("http://api.test")).content == BODY

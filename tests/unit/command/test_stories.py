@@ -7,7 +7,7 @@ import pytest
 from enlarger import Job
 from enlarger.command.show import story
 from tests.unit.command.conftest import Invoke
-from tests.unit.fake_service import FakeService
+from tests.unit.fake_service import API, FakeService
 
 
 def test_jobs_are_listed_newest_first_up_to_the_limit(enlarger: Invoke, service: FakeService) -> None:
@@ -79,6 +79,32 @@ def test_cancel_and_retry_go_on_after_one_that_cannot(
     assert [(job["id"], job["status"]) for job in json.loads(result.stdout)["items"]] == [(other, after)]
     assert "job_not_finished" in result.stderr
     assert enlarger("jobs", action, service.add(status=before)["id"]).exit_code == 0
+
+
+@pytest.mark.parametrize(("hours", "seconds"), [((), 86_400), (("--hours", "720"), 2_592_000)])
+def test_a_link_to_a_result_is_printed_alone(
+    enlarger: Invoke, service: FakeService, hours: tuple[str, ...], seconds: int
+) -> None:
+    job_id = service.add(status="succeeded")["id"]
+    result = enlarger("jobs", "link", job_id, *hours)
+    assert (result.exit_code, result.stdout) == (0, f"{API}/v1/links/{job_id}\n")
+    assert json.loads(service.asked("POST", "/links")[0].content) == {"expires_seconds": seconds}
+    told = json.loads(enlarger("jobs", "link", job_id, "--json").stdout)
+    assert told == {"url": f"{API}/v1/links/{job_id}", "expires_at": "2026-01-02T00:00:00Z"}
+
+
+@pytest.mark.parametrize("hours", ["0", "721"])
+def test_a_link_works_for_an_hour_at_least_and_thirty_days_at_most(
+    enlarger: Invoke, service: FakeService, hours: str
+) -> None:
+    assert enlarger("jobs", "link", "job_1", "--hours", hours).exit_code == 2
+    assert service.requests == []
+
+
+def test_there_is_no_link_to_what_is_not_there(enlarger: Invoke, service: FakeService) -> None:
+    result = enlarger("jobs", "link", service.add(status="queued")["id"])
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "job_not_finished" in result.stderr
 
 
 def test_models_are_listed_with_scales_and_licence(enlarger: Invoke) -> None:

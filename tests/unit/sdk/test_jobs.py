@@ -1,5 +1,6 @@
 """Waiting for jobs, fetching their results, and reading what the service tells."""
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -245,3 +246,10 @@ def test_a_service_behind_a_path_is_reached_there(service: FakeService, time: Fa
 
     with Client("http://proxy.test/enlarger/", TOKEN, transport=httpx2.MockTransport(elsewhere)) as client:
         assert client.models() == ()
+
+
+def test_a_link_to_a_result_tells_its_address_and_its_end(service: FakeService, client: Client) -> None:
+    job_id = service.add(status="succeeded")["id"]
+    link = client.link(job_id, expires_seconds=60)
+    assert (link.url, link.expires_at) == (f"{API}/v1/links/{job_id}", datetime(2026, 1, 2, tzinfo=UTC))
+    assert json.loads(service.asked("POST", "/links")[0].content) == {"expires_seconds": 60}

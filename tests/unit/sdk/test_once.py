@@ -24,7 +24,7 @@ DUMMIES: dict[str, Any] = {
 #: Posts that come to the same however often they arrive, or make nothing.
 THE_SAME_TWICE = {
     *("cancel", "cancel_batch", "retry", "pause_lane", "resume_lane", "estimate"),
-    *("sign_objects", "put_object"),
+    *("sign_objects", "put_object", "link"),
 }
 #: What some need besides, none of which is needed always.
 BESIDES: dict[str, dict[str, Any]] = {
