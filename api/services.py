@@ -4,15 +4,11 @@ import asyncio
 from collections.abc import Mapping
 from typing import TypedDict
 
-from api.accounts.accounts import Accounts, Rules
-from api.accounts.api_tokens import ApiTokens
-from api.accounts.directory import Directory
-from api.accounts.people import people_of
-from api.accounts.sessions import Sessions
+from api.accounts.accounts import Rules
+from api.accounts.people import People, people_of
 from api.arrivals import Arrivals
 from api.batch_making import BatchMaker
 from api.batches import Batches
-from api.callers import Callers
 from api.checks import Servers
 from api.dialects.setup import Dialects
 from api.doctor import Canary, Doctor
@@ -47,7 +43,25 @@ from pipeline.quotas import Allowances
 from pipeline.topology import JOB_EVENTS, PROGRESS
 
 
-class Services(TypedDict):
+class Following(TypedDict):
+    """What tells of jobs while they go on."""
+
+    queues: Queues
+    progress: LiveProgress
+    live: Hub
+    crowds: Crowds
+
+
+class Running(TypedDict):
+    """What whoever runs the service asks."""
+
+    servers: Servers
+    doctor: Doctor
+    lanes: Lanes
+    metrics: Metrics
+
+
+class Services(People, Following, Running):
     """The lifespan state."""
 
     documents: Documents
@@ -64,28 +78,15 @@ class Services(TypedDict):
     estimates: Estimates
     previews: Previews
     thumbnails: Thumbnails
-    progress: LiveProgress
-    live: Hub
-    crowds: Crowds
-    servers: Servers
-    doctor: Doctor
-    lanes: Lanes
     limits: RateLimits
     links: Links
     allowances: Allowances
     places: Places
-    queues: Queues
-    metrics: Metrics
     credentials: CredentialStore
     webhooks: Webhooks
     clock: Clock
     public_url: str
     max_upload_bytes: int
-    callers: Callers
-    api_tokens: ApiTokens
-    accounts: Accounts
-    sessions: Sessions
-    directory: Directory
     dialects: Dialects
 
 
@@ -110,20 +111,16 @@ async def wire(  # noqa: PLR0913 - the ports, and what differs between installat
 ) -> Services:
     """Everything on top of the ports, already listening to the bus."""
     relay = Relay(documents.jobs, bus)
-    queues = Queues(documents, bus, clock=clock)
-    progress, canary = LiveProgress(), Canary(objects)
-    live = Hub(read=documents.jobs.get, tell=telling(queues, progress, public_url=public_url))
-    crowds = Crowds(read=documents.batches.jobs, tell=briefly(progress, public_url=public_url))
-    await _listen(bus, progress, live, crowds, canary)
-    servers = Servers(documents, objects, bus)
-    lanes = Lanes(documents.lanes, bus, clock=clock)
-    people = people_of(documents, rules, clock=clock)
+    following = await _following(documents, bus, clock=clock, public_url=public_url)
     limits = Limits(upload_bytes=max_upload_bytes, pixels=max_pixels)
     arrivals = Arrivals(documents, objects, Fetcher(egress, max_bytes=max_upload_bytes), max_bytes=max_upload_bytes)
     allowances = Allowances(documents, allowance, clock=clock)
     submissions = Submissions(documents, objects, presigner, relay, allowances=allowances, clock=clock)
-    estimates = Estimates(documents, objects, queues, allowances=allowances, clock=clock, limits=limits)
+    estimates = Estimates(documents, objects, following["queues"], allowances=allowances, clock=clock, limits=limits)
     return Services(
+        **people_of(documents, rules, clock=clock),
+        **following,
+        **await _running(documents, objects, bus, clock=clock),
         documents=documents,
         objects=objects,
         presigner=presigner,
@@ -140,34 +137,24 @@ async def wire(  # noqa: PLR0913 - the ports, and what differs between installat
         previews=Previews(objects, submissions, estimates),
         thumbnails=Thumbnails(documents.jobs, objects, submissions, clock),
         arrivals=arrivals,
-        progress=progress,
-        live=live,
-        crowds=crowds,
-        servers=servers,
-        doctor=Doctor(servers, canary, documents.workers, lanes, clock=clock),
-        lanes=lanes,
         limits=RateLimits(documents.limits, quotas, clock=clock),
         links=Links(rules.key, documents.jobs, documents.users, clock=clock, public_url=public_url),
         allowances=allowances,
         places=places or Places(),
-        queues=queues,
-        metrics=Metrics(documents, lanes, clock=clock),
         credentials=credentials,
         webhooks=Webhooks(documents.endpoints, documents.deliveries, clock=clock, new_secret=new_webhook_secret),
         clock=clock,
         public_url=public_url,
         max_upload_bytes=max_upload_bytes,
-        callers=people.callers,
-        api_tokens=people.api_tokens,
-        sessions=people.sessions,
-        accounts=people.accounts,
-        directory=people.directory,
         dialects=dialects or Dialects(),
     )
 
 
-async def _listen(bus: Bus, progress: LiveProgress, live: Hub, crowds: Crowds, canary: Canary) -> None:
-    """Let everybody hear what the bus says of jobs and uploads."""
+async def _following(documents: Documents, bus: Bus, *, clock: Clock, public_url: str) -> Following:
+    """All that hears what the bus says of jobs, listening to it."""
+    queues, progress = Queues(documents, bus, clock=clock), LiveProgress()
+    live = Hub(read=documents.jobs.get, tell=telling(queues, progress, public_url=public_url))
+    crowds = Crowds(read=documents.batches.jobs, tell=briefly(progress, public_url=public_url))
 
     def heard(subject: str, body: bytes) -> None:
         live.heard(subject, body)
@@ -176,4 +163,16 @@ async def _listen(bus: Bus, progress: LiveProgress, live: Hub, crowds: Crowds, c
     progress.pass_on(live.progressed)
     await bus.listen(PROGRESS, progress.heard)
     await bus.listen(JOB_EVENTS, heard)
+    return Following(queues=queues, progress=progress, live=live, crowds=crowds)
+
+
+async def _running(documents: Documents, objects: ObjectStore, bus: Bus, *, clock: Clock) -> Running:
+    """All that looks at the servers and the workers, its canary listening for uploads."""
+    servers, lanes, canary = Servers(documents, objects, bus), Lanes(documents.lanes, bus, clock=clock), Canary(objects)
     await bus.listen("uploads.*", canary.heard)
+    return Running(
+        servers=servers,
+        doctor=Doctor(servers, canary, documents.workers, lanes, clock=clock),
+        lanes=lanes,
+        metrics=Metrics(documents, lanes, clock=clock),
+    )

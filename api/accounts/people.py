@@ -1,6 +1,6 @@
 """Everything about who calls, wired together."""
 
-from dataclasses import dataclass
+from typing import TypedDict
 
 from api.accounts.access_tokens import AccessTokens
 from api.accounts.accounts import Accounts, Rules
@@ -14,8 +14,7 @@ from pipeline.identity import new_id, new_token
 from pipeline.ports.documents import Documents
 
 
-@dataclass(frozen=True, slots=True)
-class People:
+class People(TypedDict):
     """What handlers ask about callers, tokens, sessions and accounts."""
 
     callers: Callers
@@ -35,9 +34,9 @@ def people_of(documents: Documents, rules: Rules, *, clock: Clock) -> People:
         documents, access, callers, life=rules.refresh_life, clock=clock, new_id=new_id, new_token=new_token
     )
     return People(
-        callers,
-        ApiTokens(documents.tokens, callers, clock=clock, new_id=new_id, new_token=new_token),
-        sessions,
-        Accounts(documents.users, sessions, passwords, directory, registration=rules.registration),
-        directory,
+        callers=callers,
+        api_tokens=ApiTokens(documents.tokens, callers, clock=clock, new_id=new_id, new_token=new_token),
+        sessions=sessions,
+        accounts=Accounts(documents.users, sessions, passwords, directory, registration=rules.registration),
+        directory=directory,
     )
