@@ -14,6 +14,11 @@ class Accounts(Calls):
         return read(Me, await self._ask("GET", "/v1/me"))
 
     @call
+    async def register(self) -> Me:
+        """Make the account that this client's `Login` names, where the service lets anybody. Tried once."""
+        return await self._bearer.register()
+
+    @call
     async def change_password(self, current: str, new: str) -> None:
         """Change your password. Every other session ends; this client goes on. Tried once."""
         await self._bearer.change_password(current, new)

@@ -6,7 +6,7 @@ from typing import Any, Final, Protocol
 
 import httpx2
 
-from enlarger.account_models import SignedIn
+from enlarger.account_models import Me, SignedIn
 from enlarger.errors import EnlargerError, problem
 from enlarger.network import Network
 from enlarger.reading import read
@@ -69,6 +69,9 @@ class Bearer(Protocol):
     async def renew(self, refused: str) -> bool:
         """Whether there is another token now that the service has refused this one."""
 
+    async def register(self) -> Me:
+        """Make the account."""
+
     async def end(self) -> None:
         """End the session."""
 
@@ -89,6 +92,10 @@ class Fixed:
     async def renew(self, refused: str) -> bool:  # noqa: ARG002 - there is only the one
         """No: there is only the one."""
         return False
+
+    async def register(self) -> Me:
+        """Raise `session_missing`."""
+        raise _no_session("An account is not made with an API token.", "Make the client with a Login.")
 
     async def end(self) -> None:
         """Raise `session_missing`."""
@@ -140,6 +147,11 @@ class Session:
 
         await self._alone(self._shared(unless_done))
         return True
+
+    async def register(self) -> Me:
+        """Make the account that the login names."""
+        body = {"email": self._login.email, "password": self._password}
+        return read(Me, await self._post("register", body, worth=ONCE))
 
     async def end(self) -> None:
         """Log out; nothing works with this client from then on."""

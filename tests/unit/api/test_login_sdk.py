@@ -35,6 +35,14 @@ def test_whoever_signs_in_is_themselves(client: Client) -> None:
     assert list(client.jobs()) == []
 
 
+def test_whoever_has_no_account_makes_one_and_goes_on(world: World) -> None:
+    with connect(world, Login(EMAIL, PASSWORD)) as client:
+        assert client.register().email == EMAIL
+        assert client.me().email == EMAIL
+        with pytest.raises(EnlargerError, match="account_exists"):
+            client.register()
+
+
 def test_a_session_outlives_its_access_tokens_and_its_client(world: World, client: Client, kept: list[str]) -> None:
     owner = client.me().owner
     for hours in (1, 2):

@@ -215,7 +215,7 @@ def test_whoever_logs_out_is_out(accounts: FakeAccounts, sign_in: Any) -> None:
 
 
 def test_an_api_token_has_no_session(client: Client) -> None:
-    for call in (client.logout, lambda: client.change_password("one", "two")):
+    for call in (client.register, client.logout, lambda: client.change_password("one", "two")):
         with pytest.raises(EnlargerError) as caught:
             call()
         assert caught.value.code == "session_missing"
