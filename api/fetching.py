@@ -116,7 +116,9 @@ def _failed(error: EgressError | TimeoutError) -> PipelineError:
     log.info("picture.unreached", error=code)
     if code in _REFUSED:
         hint = "Give an http or https URL on the public internet; ENLARGER_EGRESS_ALLOW opens private networks."
-        return PipelineError("Nothing may be fetched from this address.", code="url_refused", hint=hint)
+        return PipelineError(
+            "The host of this address is unknown, or nothing may be fetched from it.", code="url_refused", hint=hint
+        )
     return _unreachable(f"The address gave no whole answer: {code.replace('_', ' ')}.", again=True)
 
 

@@ -101,8 +101,8 @@ def too_much(error: PipelineError) -> dict[str, str]:
         return {"retry-after": str(error.seconds), **error.headers}
     if isinstance(error, QuotaExceededError):
         policies, standings = zip(*map(_told, error.violated), strict=True)
-        wait = max(one.seconds for one in error.violated)
-        return {"retry-after": str(wait), "ratelimit-policy": ", ".join(policies), "ratelimit": ", ".join(standings)}
+        wait = {"retry-after": str(max(one.seconds for one in error.violated))} if error.retryable else {}
+        return wait | {"ratelimit-policy": ", ".join(policies), "ratelimit": ", ".join(standings)}
     if isinstance(error, StreamsExhaustedError):
         policy = f'"streams";q={error.quota};qu="concurrent-requests"'
         return {"retry-after": str(AGAIN_SECONDS), "ratelimit-policy": policy, "ratelimit": '"streams";r=0'}

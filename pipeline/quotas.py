@@ -82,17 +82,24 @@ class QuotaExceededError(PipelineError):
     """
 
     def __init__(self, owner: str, violated: tuple[Standing, ...], asked: Asked, renewal: datetime) -> None:
-        said = "; ".join(f"{one.used} of {one.quota} {_WORDS[one.name]} are used" for one in violated)
+        fits = all(asked.get(one.name, 0) <= (one.quota or 0) for one in violated)
         when = "when some of your jobs have ended"
         if any(one.name != "jobs" for one in violated):
             when = f"from {renewal:%Y-%m-%dT%H:%M:%SZ} on"
+        again = f"Try again {when}" if fits else "Ask for less, since that much is never left"
         super().__init__(
-            f"More than the quota of {owner} allows: {said}.",
+            f"More than the quota of {owner} allows: {'; '.join(_told(one, asked) for one in violated)}.",
             code="quota_exceeded",
-            hint=f"Try again {when}; GET /v1/usage tells what is left, and whoever runs this service can give more.",
-            retryable=all(asked.get(one.name, 0) <= (one.quota or 0) for one in violated),
+            hint=f"{again}; GET /v1/usage tells what is left, and whoever runs this service can give more.",
+            retryable=fits,
         )
         self.violated = violated
+
+
+def _told(one: Standing, asked: Asked) -> str:
+    more = asked.get(one.name, 0)
+    besides = f" and {more} more asked for" if more else ""
+    return f"{one.used} of {one.quota} {_WORDS[one.name]} are used{besides}"
 
 
 def submission(*sizes_bytes: int) -> Asked:

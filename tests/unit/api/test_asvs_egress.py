@@ -77,7 +77,7 @@ def test_asvs_13_2_4_an_answer_tells_nothing_of_our_network(world: World, host: 
     """Refused by its address, unknown, closed: to whoever scans with us all are the same."""
     refused = world.alice.post("/v1/jobs", json={"url": f"http://{host}/a.png"})
     assert problem(refused) == (422, "url_refused")
-    assert refused.json()["detail"] == "Nothing may be fetched from this address."
+    assert refused.json()["detail"] == "The host of this address is unknown, or nothing may be fetched from it."
     assert host.strip("[]") not in refused.json()["hint"] + refused.json()["detail"]
 
 

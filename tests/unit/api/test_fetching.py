@@ -136,7 +136,7 @@ def test_redirects_that_never_end_are_given_up(world: World, site: Site) -> None
 def test_an_address_that_may_not_be_fetched_is_refused_in_one_and_the_same_way(world: World, url: str) -> None:
     refused = submit(world, url)
     assert problem(refused) == (422, "url_refused")
-    assert refused.json()["detail"] == "Nothing may be fetched from this address."
+    assert refused.json()["detail"] == "The host of this address is unknown, or nothing may be fetched from it."
     assert world.jobs.jobs == {}
 
 

@@ -47,7 +47,10 @@ def test_a_refusal_says_what_was_exceeded_and_when_to_come_back(world: World) ->
     assert problem(refused) == (429, "quota_exceeded")
     body = refused.json()
     assert (body["type"], body["violated-policies"], body["retryable"]) == (TYPE, ["bytes"], True)
-    assert body["detail"] == "More than the quota of alice allows: 90 of 100 bytes of uploads a day are used."
+    assert (
+        body["detail"]
+        == "More than the quota of alice allows: 90 of 100 bytes of uploads a day are used and 11 more asked for."
+    )
     assert MIDNIGHT in body["hint"]
     assert refused.headers["retry-after"] == str(HALF_A_DAY)
     assert refused.headers["ratelimit-policy"] == '"bytes";q=100;qu="content-bytes";w=86400'
@@ -65,7 +68,9 @@ def test_large_amounts_are_told_to_the_last_byte(world: World) -> None:
 
 def test_what_never_fits_is_not_worth_another_try(world: World) -> None:
     world.allowance["bytes"] = 100
-    assert announce(world, 101).json()["retryable"] is False
+    never = announce(world, 101)
+    assert (never.json()["retryable"], "retry-after" in never.headers) == (False, False)
+    assert never.json()["hint"].startswith("Ask for less")
     world.allowance["jobs"] = 1
     announce(world)
     refused = announce(world, 101).json()  # room for a job may come, room for its bytes never
