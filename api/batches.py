@@ -6,6 +6,7 @@ from typing import Final
 
 from api import jobs
 from api.batch_requests import BatchesQuery, BatchPage, ManifestLine
+from api.paging import paged
 from pipeline import batch_wire
 from pipeline.batch_wire import BatchOut
 from pipeline.clock import Clock
@@ -60,11 +61,8 @@ class Batches:
     async def page(self, owner: str, query: BatchesQuery) -> BatchPage:
         """One page of the owner's batches."""
         found = await self._documents.batches.page(owner, limit=query.limit + 1, before=query.cursor)
-        shown = found[: query.limit]
-        return BatchPage(
-            items=tuple([await self.show(batch) for batch in shown]),
-            next_cursor=shown[-1].id if len(found) > len(shown) else None,
-        )
+        shown, cursor = paged(found, query.limit)
+        return BatchPage(items=tuple([await self.show(batch) for batch in shown]), next_cursor=cursor)
 
     async def manifest(self, batch: Batch) -> str:
         """What became of each key, in their order, one JSON object a line (https://github.com/ndjson/ndjson-spec)."""

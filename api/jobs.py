@@ -5,6 +5,7 @@ from typing import Final
 from api.answers import JobPage
 from api.endings import end
 from api.outputs import filename_of, output_of, refuse_gone
+from api.paging import paged
 from api.progress import LiveProgress
 from api.queues import Queues
 from api.requests import JobsQuery
@@ -40,10 +41,10 @@ async def page(
 ) -> JobPage:
     """One page of the owner's jobs."""
     found = await jobs.page(owner, limit=query.limit + 1, before=query.before, only=query.only)
-    shown = found[: query.limit]
+    shown, cursor = paged(found, query.limit)
     return JobPage(
         items=tuple([await queues.listed(job, show(job, progress, public_url=public_url)) for job in shown]),
-        next_cursor=shown[-1].id if len(found) > len(shown) else None,
+        next_cursor=cursor,
     )
 
 

@@ -5,6 +5,7 @@ from typing import Final
 
 from pydantic import ValidationError
 
+from api.paging import paged
 from pipeline.consumer import DeadLetter
 from pipeline.errors import PipelineError
 from pipeline.events import Message
@@ -50,8 +51,8 @@ class LetterPage(Wire):
 async def page(bus: Bus, *, limit: int, after: int) -> LetterPage:
     """One page of what DEAD holds behind the place *after*."""
     found = await bus.letters(limit=limit + 1, after=after)
-    shown = tuple(LetterOut.of(letter) for letter in found[:limit])
-    return LetterPage(items=shown, next_cursor=shown[-1].id if len(found) > len(shown) else None)
+    shown, cursor = paged(tuple(map(LetterOut.of, found)), limit)
+    return LetterPage(items=tuple(shown), next_cursor=cursor)
 
 
 async def find(bus: Bus, id_: str) -> LetterOut:

@@ -1,10 +1,11 @@
 """What an owner may do with webhook endpoints, and with what was sent to them."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final
 
+from api.paging import paged
 from api.webhook_models import DeliveriesQuery, ReplayRequest, WebhookChange, WebhookRequest
 from pipeline.clock import Clock
 from pipeline.endpoints import Endpoint, Secret, host_of, resume, rotate
@@ -91,12 +92,11 @@ class Webhooks:
         await self._deliveries.create(sent)
         return sent
 
-    async def page(self, owner: str, id_: str, query: DeliveriesQuery) -> tuple[list[Delivery], str | None]:
+    async def page(self, owner: str, id_: str, query: DeliveriesQuery) -> tuple[Sequence[Delivery], str | None]:
         """One page of an endpoint's deliveries and the cursor of the next; raises `webhook_not_found`."""
         await self.find(owner, id_)
         found = await self._deliveries.page(id_, limit=query.limit + 1, before=query.cursor, status=query.status)
-        shown = found[: query.limit]
-        return shown, shown[-1].id if len(found) > len(shown) else None
+        return paged(found, query.limit)
 
     async def delivery(self, owner: str, id_: str, delivery: str) -> Delivery:
         """One delivery of an endpoint; raises `webhook_not_found` and `delivery_not_found`."""

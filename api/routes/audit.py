@@ -6,6 +6,7 @@ from starlette.responses import Response
 from api.audit import AuditEntry, AuditPage, AuditQuery
 from api.exchange import answer, read_query
 from api.operations import operation
+from api.paging import paged
 from api.services import Services
 
 
@@ -14,6 +15,5 @@ async def list_audit(request: Request[Services]) -> Response:
     """`GET /v1/admin/audit`."""
     query = read_query(request, AuditQuery)
     found = await request.state["documents"].audit.page(limit=query.limit + 1, before=query.cursor)
-    shown = found[: query.limit]
-    cursor = shown[-1].id if len(found) > len(shown) else None
+    shown, cursor = paged(found, query.limit)
     return answer(AuditPage(items=tuple(map(AuditEntry.of, shown)), next_cursor=cursor))

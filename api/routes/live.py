@@ -20,6 +20,7 @@ from api.live.sse import EventStream, last_event_id
 from api.live.stream import Note, follow, seen
 from api.operations import operation
 from api.problems import on_pipeline_error
+from api.routes.asked import asked_job
 from api.services import Services
 from pipeline.errors import PipelineError
 from pipeline.job import Job
@@ -34,8 +35,7 @@ from pipeline.job import Job
 )
 async def follow_job(request: Request[Services]) -> Response:
     """`GET /v1/jobs/{job_id}/events`."""
-    store, owner = request.state["documents"].jobs, request.user.owner
-    return stream(request, [await jobs.find(store, owner, request.path_params["job_id"])])
+    return stream(request, [await asked_job(request)])
 
 
 @operation(

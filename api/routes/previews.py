@@ -12,6 +12,7 @@ from api.exchange import answer, read_json, read_query
 from api.jobs import find, show
 from api.operations import operation
 from api.previews import PreviewRequest
+from api.routes.asked import asked_job
 from api.routes.submitting import ended_or_accepted
 from api.services import Services
 from api.thumbnails import WAIT_SECONDS, ThumbnailQuery, thumbnail_of
@@ -35,7 +36,7 @@ async def preview_job(request: Request[Services]) -> Response:
     services, owner = request.state, request.user.owner
     jobs = services["documents"].jobs
     asked = await read_json(request, PreviewRequest, {})
-    job = await find(jobs, owner, request.path_params["job_id"])
+    job = await asked_job(request)
     async with services["once"].making(request, asked) as making:
         if making.made:
             made = await find(jobs, owner, making.id)
@@ -58,7 +59,7 @@ async def preview_job(request: Request[Services]) -> Response:
 async def read_thumbnail(request: Request[Services]) -> Response:
     """`GET /v1/jobs/{job_id}/thumbnail`."""
     services, wanted = request.state, read_query(request, ThumbnailQuery)
-    job = await find(services["documents"].jobs, request.user.owner, request.path_params["job_id"])
+    job = await asked_job(request)
     admit = partial(services["limits"].admit, "upscale", caller(request))  # reading is none, making one is work
     made = await services["patience"].ended(await services["thumbnails"].job(job, wanted, admit), WAIT_SECONDS)
     if made.terminal:

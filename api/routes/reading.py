@@ -9,6 +9,7 @@ from api.exchange import answer, read_query
 from api.operations import operation
 from api.queues import Why
 from api.requests import JobsQuery
+from api.routes.asked import asked_job
 from api.services import Services
 from pipeline.errors import PipelineError
 from pipeline.job import Job
@@ -33,7 +34,7 @@ async def list_jobs(request: Request[Services]) -> Response:
 @operation("Read one job", answers={200: JobOut}, refusals=("job_not_found",), kind="status")
 async def read_job(request: Request[Services]) -> Response:
     """`GET /v1/jobs/{job_id}`."""
-    return await _told(request, await _find(request))
+    return await _told(request, await asked_job(request))
 
 
 @operation(
@@ -44,7 +45,7 @@ async def read_job(request: Request[Services]) -> Response:
 )
 async def explain_job(request: Request[Services]) -> Response:
     """`GET /v1/jobs/{job_id}/why`."""
-    return answer(await request.state["queues"].why(await _find(request)))
+    return answer(await request.state["queues"].why(await asked_job(request)))
 
 
 @operation(
@@ -55,7 +56,7 @@ async def explain_job(request: Request[Services]) -> Response:
 )
 async def read_metrics(request: Request[Services]) -> Response:
     """`GET /v1/jobs/{job_id}/metrics`."""
-    job = await _find(request)
+    job = await asked_job(request)
     document = await request.state["documents"].quality.get(job.id, job.run)
     if document is None:
         hint = "They are there once the job has succeeded, or has failed with quality_gate_failed."
@@ -89,10 +90,6 @@ async def retry_job(request: Request[Services]) -> Response:
     stores = services["documents"], services["relay"], services["allowances"]
     job = await retrying.retry_job(*stores, owner, job_id, clock=services["clock"])
     return await _told(request, job, 202)
-
-
-async def _find(request: Request[Services]) -> Job:
-    return await jobs.find(request.state["documents"].jobs, request.user.owner, request.path_params["job_id"])
 
 
 async def _told(request: Request[Services], job: Job, status: int = 200) -> Response:

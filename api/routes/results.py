@@ -10,8 +10,8 @@ from api.exchange import answer, read_json, read_query
 from api.links import Link, LinkRequest
 from api.operations import operation
 from api.outputs import output_of
+from api.routes.asked import asked_job
 from api.services import Services
-from pipeline.job import Job
 
 #: What conditions and parts of a file are asked for with.
 _HEADERS = {name: {"type": "string"} for name in ("range", "if-range", "if-none-match")}
@@ -37,7 +37,7 @@ class ResultQuery(BaseModel):
 async def read_result(request: Request[Services]) -> Response:
     """`GET /v1/jobs/{job_id}/result`."""
     services, query = request.state, read_query(request, ResultQuery)
-    job = await _find(request)
+    job = await asked_job(request)
     if query.redirect:
         return RedirectResponse(await jobs.result_url(job, services["objects"], services["presigner"]), 302)
     return await download(request, output_of(job))
@@ -53,7 +53,7 @@ async def read_result(request: Request[Services]) -> Response:
 async def make_link(request: Request[Services]) -> Response:
     """`POST /v1/jobs/{job_id}/links`."""
     wanted = await read_json(request, LinkRequest, {})
-    return answer(request.state["links"].make(await _find(request), wanted.expires_seconds), 201)
+    return answer(request.state["links"].make(await asked_job(request), wanted.expires_seconds), 201)
 
 
 @operation(
@@ -68,7 +68,3 @@ async def make_link(request: Request[Services]) -> Response:
 async def follow_link(request: Request[Services]) -> Response:
     """`GET /v1/links/{link}`."""
     return await download(request, await request.state["links"].follow(request.path_params["link"]))
-
-
-async def _find(request: Request[Services]) -> Job:
-    return await jobs.find(request.state["documents"].jobs, request.user.owner, request.path_params["job_id"])
