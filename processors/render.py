@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Final
 
 import cv2
 import numpy as np
@@ -14,8 +13,6 @@ from processors.enlarge import Size, Steps, enlarged, gathered, resized, tile_co
 from processors.picture import Picture, Pixels, luma
 from processors.quality import measure
 from processors.tiles import whole
-
-_LANCZOS: Final = Kernel("lanczos")
 
 
 def render(
