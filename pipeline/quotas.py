@@ -195,7 +195,7 @@ class Allowances:
 
     async def _refuse_more(self, owner: str, quotas: Quotas, asked: Asked) -> None:
         bounded = [name for name in asked if name in quotas]
-        found = await asyncio.gather(*(self._standing(owner, name, quotas[name]) for name in bounded))
+        found = [await self._standing(owner, name, quotas[name]) for name in bounded]
         held = [each.left for each in self._promises if each.owner == owner]
         wanted = {name: asked[name] + sum(left.get(name, 0) for left in held) for name in bounded}
         violated = tuple(one for one in found if one.refuses(wanted[one.name]))
