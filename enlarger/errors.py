@@ -15,10 +15,10 @@ class EnlargerError(Exception):
     Args:
         detail: What happened, one sentence.
         code: Stable name to branch on: one of the service's, or one of the SDK's own (`service_unreachable`,
-            `settings_missing`, `settings_invalid`, `answer_invalid`, `upload_refused`, `file_changed`,
-            `download_refused`, `output_corrupt`, `output_exists`, `session_missing`, `wait_timeout`, `job_canceled`,
-            `job_expired`, `job_not_finished`, `webhook_invalid`; the command's own are `output_conflict`,
-            `file_unusable`, `upload_unseen`).
+            `settings_missing`, `settings_invalid`, `options_invalid`, `answer_invalid`, `upload_refused`,
+            `file_changed`, `download_refused`, `output_corrupt`, `output_exists`, `session_missing`, `wait_timeout`,
+            `job_canceled`, `job_expired`, `job_not_finished`, `webhook_invalid`; the command's own are
+            `output_conflict`, `file_unusable`, `upload_unseen`).
         hint: What to do now, one sentence; empty when there is nothing to say.
         status: The HTTP status of the answer; None when there was none.
         retry_after_seconds: How long the server asked to wait before the next try; None when it did not say.

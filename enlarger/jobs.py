@@ -177,11 +177,13 @@ class Jobs(Calls):
             options: Such as `scale=2, model="realesr-animevideov3"`.
 
         Raises:
-            EnlargerError: Also with the code of a job that failed.
+            EnlargerError: Also with the code of a job that failed; `options_invalid` where the ending is no format
+                that can be written.
         """
         to = Path(to)
+        wanted = for_file(to, options)
         await self._network.apart(_make_room, to)
-        announced = await self.upload(picture, for_file(to, options))
+        announced = await self.upload(picture, wanted)
         job = await self.wait(announced.id, on_progress=on_progress, timeout_seconds=timeout_seconds)
         return Upscaled(await self.result(job.raise_for_status().id, to), job)
 

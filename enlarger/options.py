@@ -4,8 +4,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal, TypedDict
 
+from enlarger.errors import EnlargerError
+
 #: Endings that say a format which can be written.
-_WRITTEN: Final = frozenset({".png", ".jpg", ".jpeg", ".webp", ".avif", ".tif", ".tiff"})
+WRITTEN: Final = frozenset({".png", ".jpg", ".jpeg", ".webp", ".avif", ".tif", ".tiff"})
 
 
 class Options(TypedDict, total=False):
@@ -34,7 +36,19 @@ class Options(TypedDict, total=False):
 
 
 def for_file(to: Path, options: Options) -> Options:
-    """*options*, with the format that the ending of *to* says, unless they name one."""
-    if to.suffix.lower() in _WRITTEN and "format" not in options:
-        return {**options, "format": to.suffix[1:].lower()}
-    return options
+    """*options*, with the format that the ending of *to* says, unless they name one, or it has none.
+
+    Raises:
+        EnlargerError: `options_invalid`: the ending is no format that can be written.
+    """
+    if "format" in options or not to.suffix:
+        return options
+    if to.suffix.lower() not in WRITTEN:
+        hint = "Name the file otherwise, or name the format with the option `format`."
+        raise EnlargerError(unwritten(to), code="options_invalid", hint=hint)
+    return {**options, "format": to.suffix[1:].lower()}
+
+
+def unwritten(to: Path) -> str:
+    """Say which endings *to* could have."""
+    return f"{to.name} should end in one of {', '.join(sorted(WRITTEN))}"

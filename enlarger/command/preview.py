@@ -2,24 +2,23 @@
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
 from enlarger.command import wishes
 from enlarger.command.bars import bars
-from enlarger.command.errands import PICTURE_SUFFIXES, Errand, run
+from enlarger.command.errands import Errand, run
 from enlarger.command.session import AsJson, connected
 from enlarger.command.upscale import report, run_all
+from enlarger.options import WRITTEN, unwritten
 
 _Photo = Annotated[Path, typer.Argument(metavar="PHOTO", exists=True, dir_okay=False, help="A photograph.")]
 _Output = Annotated[
     Path, typer.Option("--output", "-o", dir_okay=False, metavar="FILE", help="Its ending says the format.")
 ]
 _Force = Annotated[bool, typer.Option("--force", help="Replace a file that exists.")]
-#: Formats that are read and not written.
-_UNWRITTEN: Final = frozenset({".bmp", ".gif"})
 
 
 def preview(  # noqa: PLR0913 - one parameter for each option of the command line
@@ -55,7 +54,6 @@ def preview(  # noqa: PLR0913 - one parameter for each option of the command lin
 
 def _format_of(output: Path) -> str:
     suffix = output.suffix.lower()
-    if suffix not in PICTURE_SUFFIXES - _UNWRITTEN:
-        known = ", ".join(sorted(PICTURE_SUFFIXES - _UNWRITTEN))
-        raise typer.BadParameter(f"{output.name} should end in one of {known}", param_hint="--output")
+    if suffix not in WRITTEN:
+        raise typer.BadParameter(unwritten(output), param_hint="--output")
     return suffix.removeprefix(".")

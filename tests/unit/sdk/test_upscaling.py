@@ -47,7 +47,7 @@ def test_one_call_enlarges_a_picture_into_a_file(
         ("b.JPG", {}, {"format": "jpg"}),
         ("b.tiff", {"scale": 2}, {"scale": 2, "format": "tiff"}),
         ("b.png", {"format": "webp"}, {"format": "webp"}),
-        ("b.gif", {"gray": True}, {"gray": True}),
+        ("b.gif", {"format": "png"}, {"format": "png"}),
         ("b", {}, {}),
     ],
 )
@@ -56,6 +56,16 @@ def test_the_files_ending_says_the_format_unless_an_option_does(
 ) -> None:
     upscale(photo, to=tmp_path / name, **given)
     assert announced(wired)["options"] == sent
+
+
+@pytest.mark.parametrize("name", ["z.heic", "z.gif", "z.jpg.tmp"])
+def test_an_ending_that_no_format_has_is_refused_before_anything_is_done(
+    wired: FakeService, upscale: Upscale, photo: Path, tmp_path: Path, name: str
+) -> None:
+    with pytest.raises(EnlargerError, match=rf"{name} should end in one of \.avif, .*\.webp") as caught:
+        upscale(photo, to=tmp_path / "new" / name, scale=2)
+    assert (caught.value.code, wired.requests) == ("options_invalid", [])
+    assert not (tmp_path / "new").exists()
 
 
 @pytest.mark.parametrize("kind", ["bytes", "memory", "file", "pipe"])
