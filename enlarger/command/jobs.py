@@ -118,7 +118,7 @@ def _each(ctx: typer.Context, act: Callable[[Client, str], Job], job_ids: list[s
                 complain(error)
     if as_json:
         print_json({"items": [_wire(job) for job in done]})
-    else:
+    elif done:
         print_table(("job", "status"), [(job.id, job.status) for job in done])
     if len(done) < len(job_ids):
         raise typer.Exit(1)

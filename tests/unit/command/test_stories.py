@@ -81,6 +81,13 @@ def test_cancel_and_retry_go_on_after_one_that_cannot(
     assert enlarger("jobs", action, service.add(status=before)["id"]).exit_code == 0
 
 
+@pytest.mark.parametrize("action", ["cancel", "retry"])
+def test_where_nothing_could_be_done_stands_no_table(enlarger: Invoke, service: FakeService, action: str) -> None:
+    result = enlarger("jobs", action, service.add(status="succeeded")["id"])
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "job_not_finished" in result.stderr
+
+
 @pytest.mark.parametrize(("hours", "seconds"), [((), 86_400), (("--hours", "720"), 2_592_000)])
 def test_a_link_to_a_result_is_printed_alone(
     enlarger: Invoke, service: FakeService, hours: tuple[str, ...], seconds: int
