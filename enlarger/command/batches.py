@@ -1,5 +1,6 @@
 """`enlarger batches`: many pictures in one request, and what became of them."""
 
+import sys
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,7 +10,7 @@ import typer
 from enlarger.batch_models import Batch, ManifestLine
 from enlarger.command import wishes
 from enlarger.command.session import AsJson, connected
-from enlarger.command.show import print_json, print_table, when
+from enlarger.command.show import print_json, print_table, printable, when
 from enlarger.models import Answer
 
 HEADS = ("batch", "status", "created", "total", "refused", "jobs")
@@ -76,11 +77,12 @@ def make(  # noqa: PLR0913 - one parameter for each option of the command line
 
 
 def wait(ctx: typer.Context, batch_id: Id, *, timeout: _Seconds = 86_400.0, as_json: AsJson = False) -> None:
-    """Wait until every job of a batch has ended; exit code 1 unless all have succeeded."""
+    """Wait until every job of a batch has ended; exit code 1 where one did not succeed, or was refused."""
     with connected(ctx) as client:
         batch = client.wait_batch(batch_id, timeout_seconds=timeout)
     _print(batch, as_json=as_json)
     if not batch.succeeded:
+        print(printable(f"{_losses(batch)}: see enlarger batches manifest {batch.id}"), file=sys.stderr)
         raise typer.Exit(1)
 
 
@@ -110,6 +112,13 @@ def _print(batch: Batch, *, as_json: bool) -> None:
 def _row(batch: Batch) -> tuple[str, ...]:
     counts = ", ".join(f"{count} {status.replace('_', ' ')}" for status, count in batch.counts.items())
     return batch.id, batch.status, when(batch.created_at), str(batch.total), str(batch.refused), counts
+
+
+def _losses(batch: Batch) -> str:
+    """How many pictures did not succeed, and how they ended."""
+    counts = {"refused": batch.refused} | {name: count for name, count in batch.counts.items() if name != "succeeded"}
+    said = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts.items() if count)
+    return said or "not all have succeeded"
 
 
 def _manifest_row(line: ManifestLine) -> tuple[str, ...]:
