@@ -6,8 +6,8 @@ def main() -> None:
     import os
     from pathlib import Path
 
-    from enlarger.client import Client
     from enlarger.command.app import app
+    from enlarger.command.patience import connect
     from enlarger.command.session import Session
 
-    app(obj=Session(environ=os.environ, folder=Path.cwd(), connect=Client), prog_name="enlarger")
+    app(obj=Session(environ=os.environ, folder=Path.cwd(), connect=connect), prog_name="enlarger")
