@@ -1,5 +1,8 @@
 """Every command on one screen."""
 
+from importlib.metadata import version
+from typing import Annotated
+
 import typer
 
 from enlarger.command import (
@@ -25,6 +28,24 @@ from enlarger.command.watch import watch
 app = typer.Typer(
     no_args_is_help=True, help="Enlarge pictures with an Enlarger service.", pretty_exceptions_enable=False
 )
+
+
+def _tell_version(wanted: bool) -> None:  # noqa: FBT001 - as typer calls it
+    if wanted:
+        typer.echo(f"enlarger {version('enlarger')}")
+        raise typer.Exit
+
+
+@app.callback()
+def begin(
+    *,
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Tell the version, and end.")
+    ] = False,
+) -> None:
+    """Enlarge pictures with an Enlarger service."""
+
+
 app.command()(upscale)
 app.command()(preview)
 app.command()(sync)

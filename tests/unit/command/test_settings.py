@@ -4,6 +4,7 @@ import json
 import shlex
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -88,6 +89,12 @@ def test_another_users_env_file_is_refused(tmp_path: Path, monkeypatch: pytest.M
 def test_nothing_from_the_wire_can_control_the_terminal(text: str) -> None:
     assert printable(text).isprintable()
     assert len(printable(text)) == len(text)
+
+
+def test_the_version_is_told_without_settings() -> None:
+    script = "from enlarger.command import main; main()"
+    told = subprocess.run([sys.executable, "-c", script, "--version"], capture_output=True, text=True, check=True)
+    assert (told.stdout, told.stderr) == (f"enlarger {version('enlarger')}\n", "")
 
 
 def test_the_installed_entry_point_answers_help_without_settings(tmp_path: Path) -> None:
