@@ -17,7 +17,7 @@ from enlarger.pictures import Picture, PictureLike, look_at
 from enlarger.reading import not_ours, read
 from enlarger.retries import RESTART_SECONDS, polling_waits
 from enlarger.submitting import new_key
-from enlarger.transfer import OnBytes, fetch_file, ignore, put_file
+from enlarger.transfer import OnBytes, fetch_file, ignore, put_file, taken
 
 
 class Upscaled(NamedTuple):
@@ -165,27 +165,30 @@ class Jobs(Calls):
         to: str | os.PathLike[str],
         on_progress: Callable[[Job], None] | None = None,
         timeout_seconds: float = 86_400.0,
+        replace: bool = True,
         **options: Unpack[Options],
     ) -> Upscaled:
         """Enlarge one picture into the file *to*: upload it, wait for its job, fetch the result.
 
         Args:
             picture: A path, bytes or an open file.
-            to: The enlarged file; its ending says the format, unless `format` does. An existing one is replaced.
+            to: The enlarged file; its ending says the format, unless `format` does.
             on_progress: As for `wait`.
             timeout_seconds: As for `wait`.
+            replace: Whether an existing file may be replaced.
             options: Such as `scale=2, model="realesr-animevideov3"`.
 
         Raises:
             EnlargerError: Also with the code of a job that failed; `options_invalid` where the ending is no format
-                that can be written.
+                that can be written; `output_exists` where the file is there and may not be replaced.
+            OSError: The picture cannot be read, or the file cannot be written.
         """
         to = Path(to)
         wanted = for_file(to, options)
-        await self._network.apart(_make_room, to)
+        await self._network.apart(_make_room, to, replace)
         announced = await self.upload(picture, wanted)
         job = await self.wait(announced.id, on_progress=on_progress, timeout_seconds=timeout_seconds)
-        return Upscaled(await self.result(job.raise_for_status().id, to), job)
+        return Upscaled(await self.result(job.raise_for_status().id, to, replace=replace), job)
 
     @call
     async def metrics(self, job_id: str) -> Metrics:
@@ -232,8 +235,10 @@ def _too_long(job: Job, timeout_seconds: float) -> EnlargerError:
     )
 
 
-def _make_room(to: Path) -> None:
+def _make_room(to: Path, replace: bool) -> None:  # noqa: FBT001 - as a thread is given it
     """Fail before the work, not after it, where the file cannot be written."""
     if to.is_dir():
         raise IsADirectoryError(f"{to} is a folder: name the file")
+    if to.exists() and not replace:
+        raise taken(to)
     to.parent.mkdir(parents=True, exist_ok=True)

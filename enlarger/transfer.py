@@ -62,7 +62,7 @@ async def fetch_file(
         else:
             await network.apart(os.link, part, to)  # unlike a rename, it fails when somebody was faster
     except FileExistsError as error:
-        raise EnlargerError(f"{to} exists", code="output_exists", hint="Use --force to replace it.") from error
+        raise taken(to) from error
     finally:
         part.unlink(missing_ok=True)  # here, not apart: whoever was cancelled leaves nothing behind either
 
@@ -107,6 +107,12 @@ async def _download(network: Network, url: str, file: BinaryIO, *, output: Outpu
             on_progress(received, output.bytes)
     if digest.hexdigest() != output.sha256:
         raise corrupt(output, "other bytes than the job reported")
+
+
+def taken(to: Path) -> EnlargerError:
+    """Refuse to replace a file."""
+    hint = "Name another file, or let it be replaced: --force, in Python replace=True."
+    return EnlargerError(f"{to} exists", code="output_exists", hint=hint)
 
 
 def corrupt(output: Output, what: str) -> EnlargerError:

@@ -9,13 +9,17 @@ from enlarger.options import Options
 from enlarger.pictures import PictureLike
 
 
-def upscale(picture: PictureLike, *, to: str | os.PathLike[str], **options: Unpack[Options]) -> Upscaled:
+def upscale(
+    picture: PictureLike, *, to: str | os.PathLike[str], replace: bool = True, **options: Unpack[Options]
+) -> Upscaled:
     """Enlarge one picture, as `Client.upscale`, with the service that `ENLARGER_URL` and `ENLARGER_TOKEN` name."""
     with Client() as client:
-        return client.upscale(picture, to=to, **options)
+        return client.upscale(picture, to=to, replace=replace, **options)
 
 
-async def upscale_async(picture: PictureLike, *, to: str | os.PathLike[str], **options: Unpack[Options]) -> Upscaled:
+async def upscale_async(
+    picture: PictureLike, *, to: str | os.PathLike[str], replace: bool = True, **options: Unpack[Options]
+) -> Upscaled:
     """Do the same while other tasks of the event loop go on."""
     async with AsyncClient() as client:
-        return await client.upscale(picture, to=to, **options)
+        return await client.upscale(picture, to=to, replace=replace, **options)

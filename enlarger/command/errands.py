@@ -9,6 +9,7 @@ from typing import Any, Final
 from enlarger.client import Client
 from enlarger.errors import EnlargerError
 from enlarger.models import Job, Output
+from enlarger.transfer import taken
 
 PICTURE_SUFFIXES: Final = frozenset({".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 #: Suffixes that each format goes by; the first is the one we give.
@@ -125,7 +126,7 @@ def _refuse_taken(errand: Errand, *, force: bool) -> None:
 
 def _refuse_existing(target: Path, *, force: bool) -> None:
     if target.exists() and not force:
-        raise EnlargerError(f"{target} exists", code="output_exists", hint="Use --force to replace it.")
+        raise taken(target)
 
 
 def _share(watch: Watch, stage: str) -> Callable[[int, int], None]:

@@ -130,6 +130,27 @@ def test_a_folder_is_no_place_for_a_result_and_that_is_said_before_the_work(
     assert wired.requests == []
 
 
+def test_a_file_that_is_there_is_replaced_unless_that_is_unwanted(
+    wired: FakeService, upscale: Upscale, photo: Path, tmp_path: Path
+) -> None:
+    there = tmp_path / "b.jpg"
+    there.write_bytes(b"mine")
+    with pytest.raises(EnlargerError, match="replace=True") as caught:
+        upscale(photo, to=there, replace=False)
+    assert (caught.value.code, there.read_bytes(), wired.requests) == ("output_exists", b"mine", [])
+    upscale(photo, to=tmp_path / "c.jpg", replace=False)
+    upscale(photo, to=there)
+    assert there.read_bytes() == (tmp_path / "c.jpg").read_bytes() == enlarged(BODY)
+
+
+def test_a_picture_that_cannot_be_read_is_an_error_of_the_system(
+    wired: FakeService, upscale: Upscale, tmp_path: Path
+) -> None:
+    with pytest.raises(FileNotFoundError):
+        upscale(tmp_path / "none.jpg", to=tmp_path / "b.jpg")
+    assert wired.requests == []
+
+
 def test_a_job_that_failed_is_raised_with_its_own_code(
     wired: FakeService, upscale: Upscale, photo: Path, tmp_path: Path
 ) -> None:
