@@ -7,7 +7,7 @@ import typer
 
 from enlarger.admin_models import AuditEntry
 from enlarger.command.session import AsJson, connected
-from enlarger.command.show import print_json, print_table, when
+from enlarger.command.show import as_sent, print_json, print_table, when
 
 
 def audit(
@@ -20,7 +20,7 @@ def audit(
     with connected(ctx) as client:
         entries = list(islice(client.audit(), limit))
     if as_json:
-        print_json({"items": [entry.model_dump(mode="json", exclude_unset=True) for entry in entries]})
+        print_json({"items": [as_sent(entry) for entry in entries]})
     else:
         print_table(("when", "who", "what", "status", "details"), map(_row, entries))
 

@@ -10,8 +10,7 @@ import typer
 from enlarger.batch_models import Batch, ManifestLine
 from enlarger.command import wishes
 from enlarger.command.session import AsJson, connected
-from enlarger.command.show import print_json, print_table, printable, when
-from enlarger.models import Answer
+from enlarger.command.show import as_sent, print_json, print_table, printable, when
 
 HEADS = ("batch", "status", "created", "total", "refused", "jobs")
 MANIFEST_HEADS = ("key", "job", "status", "output", "error")
@@ -35,7 +34,7 @@ def ls(
     with connected(ctx) as client:
         found = list(islice(client.batches(), limit))
     if as_json:
-        print_json({"items": [_wire(batch) for batch in found]})
+        print_json({"items": [as_sent(batch) for batch in found]})
     else:
         print_table(HEADS, map(_row, found))
 
@@ -91,7 +90,7 @@ def manifest(ctx: typer.Context, batch_id: Id, *, as_json: AsJson = False) -> No
     with connected(ctx) as client:
         lines = client.batch_manifest(batch_id)
     if as_json:
-        print_json({"items": [_wire(line) for line in lines]})
+        print_json({"items": [as_sent(line) for line in lines]})
     else:
         print_table(MANIFEST_HEADS, map(_manifest_row, lines))
 
@@ -104,7 +103,7 @@ def cancel(ctx: typer.Context, batch_id: Id, *, as_json: AsJson = False) -> None
 
 def _print(batch: Batch, *, as_json: bool) -> None:
     if as_json:
-        print_json(_wire(batch))
+        print_json(as_sent(batch))
     else:
         print_table(HEADS, [_row(batch)])
 
@@ -125,8 +124,3 @@ def _manifest_row(line: ManifestLine) -> tuple[str, ...]:
     output = f"{line.outputs[0].bucket}/{line.outputs[0].key}" if line.outputs else ""
     error = f"{line.error.code}: {line.error.detail}" if line.error else ""
     return line.key, line.job_id or "", line.status or ("refused" if line.error else ""), output, error
-
-
-def _wire(answer: Answer) -> dict[str, object]:
-    """What the service sent."""
-    return answer.model_dump(mode="json", exclude_unset=True)

@@ -10,7 +10,7 @@ from enlarger.admin_models import Letter
 from enlarger.client import Client
 from enlarger.command import completing
 from enlarger.command.session import AsJson, connected
-from enlarger.command.show import complain, print_json, print_line, print_table, when
+from enlarger.command.show import as_sent, complain, print_json, print_line, print_table, when
 from enlarger.errors import EnlargerError
 
 LetterIds = Annotated[list[str], typer.Argument(metavar="LETTER", autocompletion=completing.letters)]
@@ -26,7 +26,7 @@ def ls(
     with connected(ctx) as client:
         letters = list(islice(client.letters(), limit))
     if as_json:
-        print_json({"items": [_wire(letter) for letter in letters]})
+        print_json({"items": [as_sent(letter) for letter in letters]})
     else:
         print_table(("letter", "written", "subject", "error"), map(_row, letters))
 
@@ -41,7 +41,7 @@ def show(
     with connected(ctx) as client:
         letter = client.letter(letter_id)
     if as_json:
-        print_json(_wire(letter))
+        print_json(as_sent(letter))
         return
     print_table(("letter", "written", "subject", "error"), [_row(letter)])
     print_line(letter.body)
@@ -82,8 +82,3 @@ def _each(
 
 def _row(letter: Letter) -> tuple[str, ...]:
     return letter.id, when(letter.written_at), letter.subject or "", letter.error
-
-
-def _wire(letter: Letter) -> dict[str, object]:
-    """The letter as the service sent it."""
-    return letter.model_dump(mode="json", exclude_unset=True)

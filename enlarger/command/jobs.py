@@ -9,7 +9,7 @@ import typer
 from enlarger.client import Client
 from enlarger.command import completing
 from enlarger.command.session import AsJson, connected
-from enlarger.command.show import complain, print_json, print_line, print_story, print_table, when
+from enlarger.command.show import as_sent, complain, print_json, print_line, print_story, print_table, when
 from enlarger.errors import EnlargerError
 from enlarger.models import Job, Metrics
 
@@ -32,7 +32,7 @@ def ls(
     with connected(ctx) as client:
         jobs = list(islice(client.jobs(status=status, key=key, prefix=prefix, batch_id=batch), limit))
     if as_json:
-        print_json({"items": [_wire(job) for job in jobs]})
+        print_json({"items": [as_sent(job) for job in jobs]})
     else:
         rows = [(job.id, job.status, when(job.created_at), job.source.key) for job in jobs]
         print_table(("job", "status", "created", "key"), rows)
@@ -48,7 +48,7 @@ def show(
     with connected(ctx) as client:
         job = client.job(job_id)
         if as_json:
-            print_json(_wire(job))
+            print_json(as_sent(job))
         else:
             print_story(job, _measured(client, job))
 
@@ -63,7 +63,7 @@ def why(
     with connected(ctx) as client:
         told = client.why(job_id)
     if as_json:
-        print_json(told.model_dump(mode="json", exclude_unset=True))
+        print_json(as_sent(told))
         return
     reason = f" ({told.status_reason})" if told.status_reason else ""
     print_line(f"{told.job_id} is {told.status.replace('_', ' ')}{reason}.")
@@ -82,7 +82,7 @@ def link(
     with connected(ctx) as client:
         made = client.link(job_id, expires_seconds=hours * 3600)
     if as_json:
-        print_json(made.model_dump(mode="json", exclude_unset=True))
+        print_json(as_sent(made))
     else:
         print_line(made.url)
 
@@ -117,16 +117,11 @@ def _each(ctx: typer.Context, act: Callable[[Client, str], Job], job_ids: list[s
             except EnlargerError as error:
                 complain(error)
     if as_json:
-        print_json({"items": [_wire(job) for job in done]})
+        print_json({"items": [as_sent(job) for job in done]})
     elif done:
         print_table(("job", "status"), [(job.id, job.status) for job in done])
     if len(done) < len(job_ids):
         raise typer.Exit(1)
-
-
-def _wire(job: Job) -> dict[str, object]:
-    """The job as the service sent it."""
-    return job.model_dump(mode="json", exclude_unset=True)
 
 
 def _measured(client: Client, job: Job) -> Metrics | None:

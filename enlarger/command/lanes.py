@@ -7,7 +7,7 @@ import typer
 from enlarger.admin_models import Lane
 from enlarger.command import completing
 from enlarger.command.session import AsJson, connected
-from enlarger.command.show import print_json, print_table, when
+from enlarger.command.show import as_sent, print_json, print_table, when
 
 HEADS = ("lane", "pending", "in work", "stands still", "paused until", "by", "reason")
 Name = Annotated[str, typer.Argument(metavar="LANE", help="interactive or bulk.", autocompletion=completing.lanes)]
@@ -18,7 +18,7 @@ def ls(ctx: typer.Context, *, as_json: AsJson = False) -> None:
     with connected(ctx) as client:
         lanes = client.lanes()
     if as_json:
-        print_json({"items": [_wire(lane) for lane in lanes]})
+        print_json({"items": [as_sent(lane) for lane in lanes]})
     else:
         print_table(HEADS, map(_row, lanes))
 
@@ -44,7 +44,7 @@ def resume(ctx: typer.Context, lane: Name, *, as_json: AsJson = False) -> None:
 
 def _print(lane: Lane, *, as_json: bool) -> None:
     if as_json:
-        print_json(_wire(lane))
+        print_json(as_sent(lane))
     else:
         print_table(HEADS, [_row(lane)])
 
@@ -53,8 +53,3 @@ def _row(lane: Lane) -> tuple[str, ...]:
     still = f"for {lane.stalled_seconds:.0f} s" if lane.stalled_seconds is not None else ""
     paused = (when(lane.paused_until), lane.paused_by or "", lane.reason or "")
     return lane.lane, str(lane.pending), str(lane.in_work), still, *paused
-
-
-def _wire(lane: Lane) -> dict[str, object]:
-    """The lane as the service sent it."""
-    return lane.model_dump(mode="json", exclude_unset=True)

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from enlarger.errors import EnlargerError
-from enlarger.models import Job, Metrics, Queue
+from enlarger.models import Answer, Job, Metrics, Queue
 
 GOOD = frozenset({"succeeded", "pass"})
 BAD = frozenset({"failed", "fail", "expired"})
@@ -22,6 +22,11 @@ PIPE_COLUMNS = 240
 def print_json(value: object) -> None:
     """Print one JSON document."""
     print(json.dumps(value, indent=2))
+
+
+def as_sent(answer: Answer) -> dict[str, object]:
+    """What the service sent, also what this version does not know."""
+    return answer.model_dump(mode="json", exclude_unset=True)
 
 
 def print_line(text: str) -> None:

@@ -8,8 +8,7 @@ import typer
 
 from enlarger.command import completing
 from enlarger.command.session import AsJson, connected
-from enlarger.command.show import print_json, print_line, print_table, when
-from enlarger.models import Answer
+from enlarger.command.show import as_sent, print_json, print_line, print_table, when
 from enlarger.webhook_models import Delivery, Webhook
 
 HEADS = ("webhook", "status", "reason", "url", "events")
@@ -34,7 +33,7 @@ def ls(ctx: typer.Context, *, as_json: AsJson = False) -> None:
     with connected(ctx) as client:
         found = client.webhooks()
     if as_json:
-        print_json({"items": [_wire(webhook) for webhook in found]})
+        print_json({"items": [as_sent(webhook) for webhook in found]})
     else:
         print_table(HEADS, map(_row, found))
 
@@ -132,7 +131,7 @@ def replay(
 
 def _print(webhook: Webhook, *, as_json: bool) -> None:
     if as_json:
-        print_json(_wire(webhook))
+        print_json(as_sent(webhook))
         return
     print_table(HEADS, [_row(webhook)])
     if webhook.secret is not None:
@@ -141,7 +140,7 @@ def _print(webhook: Webhook, *, as_json: bool) -> None:
 
 def _print_deliveries(found: list[Delivery], *, as_json: bool) -> None:
     if as_json:
-        print_json({"items": [_wire(delivery) for delivery in found]})
+        print_json({"items": [as_sent(delivery) for delivery in found]})
     else:
         print_table(DELIVERY_HEADS, map(_delivery_row, found))
 
@@ -155,8 +154,3 @@ def _delivery_row(delivery: Delivery) -> tuple[str, ...]:
     answer = "" if last is None else last.error or str(last.status_code)
     told = (delivery.id, when(delivery.created_at), delivery.type, delivery.job_id or "", delivery.status)
     return *told, str(len(delivery.attempts)), answer
-
-
-def _wire(answer: Answer) -> dict[str, object]:
-    """The value as the service sent it."""
-    return answer.model_dump(mode="json", exclude_unset=True)
