@@ -17,7 +17,7 @@ from api.submission_requests import (
     RemoteSubmission,
     cleaned,
     decoded,
-    filename_of,
+    name_at_end,
     named_by,
 )
 from pipeline.errors import PipelineError
@@ -73,7 +73,7 @@ class Arrivals:
                 yield Arrival(wanted, fetched.file)
         else:
             info = await self._stored(owner, asked.key)
-            yield Arrival(self._wanted(asked, filename_of(asked.key, "key"), info.bytes), info)
+            yield Arrival(self._wanted(asked, name_at_end(asked.key, "key"), info.bytes), info)
 
     def _wanted(
         self, asked: JsonSubmission, name: str, size_bytes: int, content_type: str | None = None

@@ -105,7 +105,7 @@ def decoded(text: str) -> bytes:
         raise wrong("base64", "Should be base64 with its padding, or a data: URL of a picture in base64") from None
 
 
-def filename_of(path: str, field: str) -> str:
+def name_at_end(path: str, field: str) -> str:
     """The name at the end of *path*, which the request gives in *field*; raises `request_invalid`."""
     try:
         return clean_filename(path)
