@@ -49,7 +49,7 @@ REASONS: Final[Mapping[str, tuple[str, str]]] = {
 }
 _RETRY: Final = ("The last attempt (number {attempt}) was given back: {code}.", "Nothing: it is tried again. {eta}")
 _ENDED: Final = ("It has ended: {code}.", "Submit the picture again if you want it after all.")
-_SUCCEEDED: Final = ("It has succeeded.", "Fetch the result: enlarger jobs show {job} tells where it is.")
+_SUCCEEDED: Final = ("It has succeeded.", "Fetch the result: enlarger jobs fetch {job} -o DIR.")
 
 
 @dataclass(frozen=True, slots=True)

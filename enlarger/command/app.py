@@ -11,6 +11,7 @@ from enlarger.command import (
     audit,
     batches,
     dead,
+    fetching,
     jobs,
     lanes,
     prefixes,
@@ -56,6 +57,7 @@ _jobs.command()(jobs.ls)
 _jobs.command()(jobs.show)
 _jobs.command()(jobs.why)
 _jobs.command()(jobs.link)
+_jobs.command("fetch")(fetching.job)
 _jobs.command()(jobs.cancel)
 _jobs.command()(jobs.retry)
 app.add_typer(_jobs, name="jobs")
@@ -66,6 +68,7 @@ _batches.command()(batches.show)
 _batches.command()(batches.make)
 _batches.command()(batches.wait)
 _batches.command()(batches.manifest)
+_batches.command("fetch")(fetching.batch)
 _batches.command()(batches.cancel)
 app.add_typer(_batches, name="batches")
 

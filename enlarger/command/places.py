@@ -88,7 +88,7 @@ class Place:
         """
         name = PurePosixPath(output_key.removeprefix(self.prefix))
         inside = output_key.startswith(self.prefix) and name.parts and not name.is_absolute()
-        if self.back is None or not inside or ".." in name.parts or any(_leads_away(part) for part in name.parts):
+        if self.back is None or not inside or ".." in name.parts or any(leads_away(part) for part in name.parts):
             detail = f"The output {output_key!r} is not below {self.prefix!r}"
             raise EnlargerError(detail, code="answer_invalid", hint="Check that ENLARGER_URL names your service.")
         return self.back.joinpath(*name.parts)
@@ -99,6 +99,6 @@ def is_picture(name: str) -> bool:
     return not name.startswith(".") and Path(name).suffix.lower() in PICTURE_SUFFIXES
 
 
-def _leads_away(part: str) -> bool:
+def leads_away(part: str) -> bool:
     """Whether a system of ours reads more into *part* than a name."""
     return "\0" in part or (os.name == "nt" and any(sign in part for sign in "\\:"))
