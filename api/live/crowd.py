@@ -10,21 +10,15 @@ from contextlib import contextmanager
 from typing import Final
 
 import structlog
-from pydantic import ValidationError
 
 from api.live.hub import Reader
 from api.live.stream import STREAM_SECONDS, Note, seen
+from api.live.topic import DOUBT_SECONDS, HEARTBEAT_SECONDS, heard
 from pipeline.batch_wire import BatchOut
 from pipeline.errors import PipelineError
-from pipeline.events import Event
 from pipeline.identity import job_in
 from pipeline.job import Job, Status
 from pipeline.ports.batches import Batch
-
-#: A message that was lost costs a reader no more than this.
-HEARTBEAT_SECONDS: Final = 15.0
-#: Jobs of which we heard something odd are read at once, but no more often than this.
-DOUBT_SECONDS: Final = 1.0
 
 log = structlog.get_logger()
 
@@ -108,14 +102,7 @@ class Crowds:
 
     def heard(self, subject: str, body: bytes) -> None:
         """Take in one message of `events.job.<job id>.<type>`."""
-        crowd = self._of_job.get(subject.split(".")[2])
-        if crowd is None:
-            return
-        try:
-            crowd.saw(Event.model_validate_json(body).job)
-        except ValidationError:
-            log.warning("event.unreadable", subject=subject)
-            crowd.doubt()
+        heard(self._of_job, subject, body)
 
     @contextmanager
     def reading(self, batch: Batch, jobs: Sequence[Job]) -> Iterator[tuple[Crowd, Reader]]:

@@ -7,11 +7,9 @@ from contextlib import contextmanager, suppress
 from typing import Final
 
 import structlog
-from pydantic import ValidationError
 
 from api.live.mailbox import PACE_SECONDS, Mailbox
-from api.live.topic import News, Topic
-from pipeline.events import Event
+from api.live.topic import News, Topic, heard
 from pipeline.job import Job
 from pipeline.wire import Progress
 
@@ -75,14 +73,7 @@ class Hub:
 
     def heard(self, subject: str, body: bytes) -> None:
         """Take in one message of `events.job.<job id>.<type>`."""
-        topic = self._topics.get(subject.split(".")[2])
-        if topic is None:
-            return
-        try:
-            topic.saw(Event.model_validate_json(body).job)
-        except ValidationError:
-            log.warning("event.unreadable", subject=subject)
-            topic.doubt()
+        heard(self._topics, subject, body)
 
     def progressed(self, job_id: str, progress: Progress) -> None:
         """Take in the progress of a job."""

@@ -2,14 +2,16 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
-from typing import Any, Final, Literal, NamedTuple
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final, Literal, NamedTuple, Protocol
 from zlib import crc32
 
 import structlog
+from pydantic import ValidationError
 
 from api.live.mailbox import Throttle
 from pipeline.errors import PipelineError
+from pipeline.events import Event
 from pipeline.job import LEASED, Job
 from pipeline.wire import Progress, Wire
 
@@ -22,6 +24,28 @@ DOUBT_SECONDS: Final = 1.0
 News = Literal["changed", "progressed", "doubted"]
 
 log = structlog.get_logger()
+
+
+class Watching(Protocol):
+    """What takes in events of jobs: one job that is watched, or a batch of them."""
+
+    def saw(self, job: Job) -> None:
+        """The job is known to be so."""
+
+    def doubt(self) -> None:
+        """Something was said that nobody understood: the truth has to be read."""
+
+
+def heard(watched: Mapping[str, Watching], subject: str, body: bytes) -> None:
+    """Take in one message of `events.job.<job id>.<type>` where its job is *watched*, by id."""
+    watching = watched.get(subject.split(".")[2])
+    if watching is None:
+        return
+    try:
+        watching.saw(Event.model_validate_json(body).job)
+    except ValidationError:
+        log.warning("event.unreadable", subject=subject)
+        watching.doubt()
 
 
 class Words(NamedTuple):
